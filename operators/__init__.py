@@ -1,0 +1,1 @@
+"""Operators over streams of alerts, one file per family."""

@@ -1,0 +1,1 @@
+"""Falco security alerts as ReactiveX streams: read, filter, format, deliver."""

@@ -1,0 +1,1 @@
+"""falco.yaml as typed settings."""

@@ -1,0 +1,1 @@
+"""Tools for testing operators, sinks and sources: clock, marbles, conformance checks."""
