@@ -1,0 +1,1 @@
+"""Speed and memory against targets: `make bench`, or `python -m benchmarks`."""

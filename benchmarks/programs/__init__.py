@@ -1,0 +1,1 @@
+"""What is measured: one small program per process, ours and those that we compare with."""
