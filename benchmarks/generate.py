@@ -47,9 +47,7 @@ def line(number: int, draw: random.Random) -> bytes:
     minute, second = divmod(seconds % 3600, 60)
     clock = f"{seconds // 3600 % 24:02d}:{minute:02d}:{second:02d}.{nanos:09d}"
     container, command, pod = f"{draw.getrandbits(48):012x}", draw.choice(COMMANDS), number % 50
-    text = (
-        f"{rule} (user=root process=bash command={command} container_id={container} k8s_pod_name=web-{pod})"
-    )
+    told = f"user=root process=bash command={command} container_id={container} k8s_pod_name=web-{pod}"
     fields = {
         "container.id": container,
         "container.name": f"web-{pod}",
@@ -65,7 +63,7 @@ def line(number: int, draw: random.Random) -> bytes:
     }
     alert = {
         "hostname": f"node-{number % 200:04d}",
-        "output": f"{clock}: {priority} {text}",
+        "output": f"{clock}: {priority} {rule} ({told})",
         "output_fields": fields,
         "priority": priority,
         "rule": rule,

@@ -1,6 +1,6 @@
 """The rows of the table: one small function each, in a file `rows_*.py`, registered by `@row`.
 
-A row says what is measured and what it must be; its function returns the figure, or raises CannotRun with the reason.
+A row says what is measured and what it must be; its function returns the figure, or raises CannotRun.
 """
 
 import importlib

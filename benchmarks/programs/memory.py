@@ -1,6 +1,6 @@
-"""A long stream with one sink that works and one that is stuck. Usage: LOG TIMES. The parent reads the peak RSS.
+"""A long stream with one sink that works and one that is stuck. Usage: LOG TIMES.
 
-Prints {"alerts": …, "dropped": …}.
+The parent reads the peak RSS. Prints {"alerts": …, "dropped": …}.
 """
 
 import json

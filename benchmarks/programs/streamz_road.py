@@ -1,4 +1,4 @@
-"""streamz: map(json.loads), filter, map(json.dumps), sink(write), as its documentation shows it. Usage: IN OUT."""
+"""streamz as its documentation shows it: map(json.loads), filter, map(json.dumps), sink. Usage: IN OUT."""
 
 import json
 import sys
