@@ -1,4 +1,4 @@
-"""Measure the rows and print the table. Exit status: 0 all hold, 1 a target is missed or a row did not run."""
+"""Measure the rows and print the table. Exit status: 0 all hold, 1 one is missed or did not run."""
 
 import argparse
 import os

@@ -1,7 +1,7 @@
 """Watch a growing file from a process of its own. Usage: FILE LINES.
 
-Prints `ready`, then, once LINES lines are visible, one JSON list: for each line the clock when it could first be
-read (time.monotonic_ns, the same in all processes of a machine).
+Prints `ready`, then, once LINES lines are visible, one JSON list: for each line when it could first be read
+(time.monotonic_ns, the same clock in all processes of a machine).
 """
 
 import json
