@@ -1,0 +1,385 @@
+"""The alert: the value that every stream carries.
+
+Its ``output_fields`` stay raw bytes until somebody asks for them or for JSON: many alerts are filtered out before.
+"""
+
+# An alert lends its slots to other alerts and to its module's functions:
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import os
+import socket
+import time as clock
+from collections.abc import Iterable, Mapping
+from functools import cache
+from hashlib import blake2b
+from typing import Any, Literal, cast
+
+import msgspec
+from msgspec import UNSET
+
+from rxalerts import jsonvalues
+from rxalerts.errors import AlertError
+from rxalerts.format import JSON, cached_format
+from rxalerts.priority import LABELS, Priority
+from rxalerts.record import FIELDS, INTERNAL, PREFIX, Record, strip_prefix
+from rxalerts.timestamps import check_ns, format_iso8601, format_local, format_rfc3339, parse_rfc3339
+
+__all__ = ["Alert"]
+
+
+class Alert:
+    """Holds one Falco alert; immutable.
+
+    Args:
+        rule: name of the rule that raised it.
+        priority: a name in any case, a number (0 is the most urgent) or a `Priority`.
+        message: the rule's output, without time and priority (default: the rule's name).
+        output_fields: values of the fields in the output, by name; JSON types, copied.
+        output: the whole text line (default: ``<local time>: <Priority> <message>``; of an alert whose source is
+            ``internal`` the message alone, as in Falco).
+        time: nanoseconds since the epoch or RFC 3339 text (default: now).
+        source: where the event came from.
+        tags: the rule's tags.
+        hostname: the machine that raised it (default: the environment's ``FALCO_HOSTNAME``, else this machine's).
+        extra: further top-level JSON keys.
+
+    Raises:
+        AlertError: a value is wrong; it names the key.
+
+    An alert that was read has ``""`` where ``rule``, ``source`` or ``hostname`` were missing, and writes no such key.
+
+    >>> alert = Alert("Write below etc", "error", "File below /etc opened (user=root)", {"user.name": "root"})
+    >>> alert.priority, alert.output_fields["user.name"]
+    (<Priority.ERROR: 3>, 'root')
+    >>> alert.priority <= Priority.WARNING
+    True
+    """
+
+    __slots__ = ("_extra", "_fields", "_memo", "_priority", "_record", "_time_ns")
+
+    _record: Record
+    _priority: Priority
+    _time_ns: int
+    _fields: bytes | None  # the raw output_fields, as long as the record has none
+    _extra: dict[str, Any] | None
+    _memo: tuple[int, bytes] | None  # the last rendering, behind the key of its format
+
+    def __init__(
+        self,
+        rule: str,
+        priority: str | int | Priority = Priority.NOTICE,
+        message: str = "",
+        output_fields: Mapping[str, Any] | None = None,
+        *,
+        output: str | None = None,
+        time: int | str | None = None,
+        source: str = "syscall",
+        tags: Iterable[str] = (),
+        hostname: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        record = self._record = Record(
+            hostname=_string("hostname", _default_hostname() if hostname is None else hostname),
+            rule=_string("rule", rule),
+            source=_string("source", source),
+            tags=_tags(tags),
+            output_fields=cast("msgspec.Raw", _object("output_fields", output_fields)),
+        )
+        self._fields = None
+        self._memo = None
+        self._extra = _extra(extra)
+        self._set_priority(priority)
+        self._set_time(clock.time_ns() if time is None else time)
+        message = _string("message", message) or rule
+        if output is not None:
+            record.output = _string("output", output)
+        elif source == INTERNAL:
+            record.output = message
+        else:
+            record.output = f"{format_local(self._time_ns)}: {record.priority} {message}"
+        self._keep_message(message)
+
+    @classmethod
+    def _make(
+        cls,
+        record: Record,
+        priority: Priority,
+        time_ns: int,
+        fields: bytes | None,
+        extra: dict[str, Any] | None,
+    ) -> Alert:
+        """Return an alert around a record whose values are known to be right."""
+        alert = cls.__new__(cls)
+        alert._record = record
+        alert._priority = priority
+        alert._time_ns = time_ns
+        alert._fields = fields
+        alert._extra = extra
+        alert._memo = None
+        return alert
+
+    @property
+    def rule(self) -> str:
+        """Return the name of the rule; ``""`` when it is not known, as in most text alerts."""
+        return _or_empty(self._record.rule)
+
+    @property
+    def priority(self) -> Priority:
+        """Return the rule's priority."""
+        return self._priority
+
+    @property
+    def time_ns(self) -> int:
+        """Return the time of the event in nanoseconds since the epoch."""
+        return self._time_ns
+
+    @property
+    def time(self) -> str:
+        """Return the time of the event as RFC 3339: UTC, 9 digits, ``Z``."""
+        return format_rfc3339(self._time_ns)
+
+    @property
+    def source(self) -> str:
+        """Return where the event came from, such as ``syscall``; ``""`` when it is not known."""
+        return _or_empty(self._record.source)
+
+    @property
+    def hostname(self) -> str:
+        """Return the machine's name; ``""`` when it is not known."""
+        return _or_empty(self._record.hostname)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Return the rule's tags."""
+        tags = self._record.tags
+        return tags if isinstance(tags, tuple) else ()
+
+    @property
+    def output(self) -> str:
+        """Return the whole line of text; put together from the other values if it was not read."""
+        record = self._record
+        if isinstance(record.output, str):
+            return record.output
+        body = _or_empty(record.message) or self.rule
+        return (
+            body
+            if record.source == INTERNAL
+            else f"{format_local(self._time_ns)}: {LABELS[self._priority]} {body}"
+        )
+
+    @property
+    def message(self) -> str:
+        """Return the text without the time and the priority in front."""
+        message = self._record.message
+        return message if isinstance(message, str) else strip_prefix(self.output)
+
+    @property
+    def output_fields(self) -> dict[str, Any]:
+        """Return the values of the fields in the output, by name. Not to be changed: it is the alert's own dict."""
+        fields = cast("object", self._loaded().output_fields)
+        return cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Return the top-level JSON keys that no other property stands for. Not to be changed."""
+        extra = self._extra or {}
+        return extra if self._record.uuid is UNSET else {**extra, "uuid": self._record.uuid}
+
+    @property
+    def id(self) -> str:
+        """Return 24 hexadecimal digits that stand for the alert's content: the same in every process and release."""
+        return blake2b(JSON.render(self), digest_size=12).hexdigest()
+
+    def to_json(
+        self,
+        *,
+        style: Literal["falco", "classic"] = "falco",
+        include_output: bool = True,
+        include_tags: bool = True,
+        include_message: bool = False,
+        include_output_fields: bool = True,
+        iso8601: bool = False,
+    ) -> str:
+        """Return the alert as Falco's one-line JSON; `rxalerts.format.Format` explains the switches.
+
+        >>> Alert("r", "error", "m", output="m", time=0, hostname="h").to_json(style="classic")[-53:]
+        '1970-01-01T00:00:00.000000000Z", "output_fields": {}}'
+        """
+        form = cached_format(
+            True, style, include_output, include_tags, include_message, include_output_fields, iso8601
+        )
+        return form.render(self).decode()
+
+    def to_text(self, *, iso8601: bool = False) -> str:
+        """Return the alert as Falco's line of text; `rxalerts.format.escape` says what is escaped, and why.
+
+        >>> Alert("r", "error", "m", time=0).to_text(iso8601=True)
+        '1970-01-01T00:00:00.000000000+0000: Error m'
+        """
+        return cached_format(False, iso8601=iso8601).render(self).decode()
+
+    def replace(self, **changes: Any) -> Alert:
+        """Return a new alert with some values changed.
+
+        Args:
+            changes: values by the names that the constructor has. The output follows a new message, priority or
+                time, unless a new output is given too; and the message follows a new output.
+
+        Raises:
+            AlertError: a value is wrong.
+            TypeError: an alert has no such value.
+
+        >>> Alert("r", "error", "m", time=0, output="m").replace(priority="debug", message="n").output
+        'n'
+        """
+        unknown = changes.keys() - _REPLACEABLE
+        if unknown:
+            raise TypeError(
+                f"an alert has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(_REPLACEABLE))}"
+            )
+        record = msgspec.structs.replace(self._record)
+        alert = Alert._make(record, self._priority, self._time_ns, self._fields, self._extra)
+        for key in ("rule", "source", "hostname"):
+            if key in changes:
+                setattr(record, key, _string(key, changes[key]))
+        if "tags" in changes:
+            record.tags = _tags(changes["tags"])
+        if "output_fields" in changes:
+            record.output_fields = cast("msgspec.Raw", _object("output_fields", changes["output_fields"]))
+            alert._fields = None
+        if "extra" in changes:
+            record.uuid = UNSET
+            alert._extra = _extra(changes["extra"])
+        if "priority" in changes:
+            alert._set_priority(changes["priority"])
+        if "time" in changes:
+            alert._set_time(changes["time"])
+        alert._set_texts(self, changes)
+        return alert
+
+    def _set_texts(self, old: Alert, changes: Mapping[str, Any]) -> None:
+        record = self._record
+        if "output" in changes:
+            record.output = _string("output", changes["output"])
+            record.message = UNSET
+        elif isinstance(record.output, str) or "message" in changes:
+            match = PREFIX.match(old.output)
+            body = old.output[match.end() :] if match else old.output
+            body = _string("message", changes["message"]) if "message" in changes else body
+            if match and changes.keys() & {"message", "priority", "time"}:
+                stamp = match.group(1) or match.group(2)
+                if "time" in changes:
+                    stamp = (format_iso8601 if match.group(1) else format_local)(self._time_ns)
+                body = f"{stamp}: {LABELS[self._priority]} {body}"
+                record.output = body
+            elif "message" in changes:
+                record.output = body
+        if "message" in changes:
+            had_message = isinstance(record.message, str)
+            record.message = UNSET
+            self._keep_message(_string("message", changes["message"]), always=had_message)
+
+    def _keep_message(self, message: str, always: bool = False) -> None:
+        """Keep the message as a value of its own if it cannot be told from the output."""
+        if always or message != self.message:
+            self._record.message = message
+
+    def _set_priority(self, priority: str | int | Priority) -> None:
+        try:
+            self._priority = Priority.parse(priority)
+        except ValueError as error:
+            raise AlertError(str(error), key="priority") from None
+        self._record.priority = LABELS[self._priority]
+
+    def _set_time(self, time: int | str) -> None:
+        try:
+            self._time_ns = parse_rfc3339(time) if isinstance(time, str) else check_ns(time.__index__())
+        except (ValueError, AttributeError) as error:
+            raise AlertError(f"must be nanoseconds or RFC 3339 text: {error}", key="time") from None
+        self._record.time = format_rfc3339(self._time_ns)
+
+    def _loaded(self) -> Record:
+        """Return the record with its output_fields decoded."""
+        record = self._record
+        if record.output_fields is UNSET and self._fields is not None:
+            record.output_fields = jsonvalues.decode(self._fields)
+        return record
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Alert):
+            return NotImplemented
+        return self is other or (
+            self._time_ns == other._time_ns
+            and self._priority == other._priority
+            and self.rule == other.rule
+            and self.output == other.output
+            and self.message == other.message
+            and self.source == other.source
+            and self.hostname == other.hostname
+            and self.tags == other.tags
+            # As JSON: 1 is not True there, and the deepest nesting cannot overflow the stack.
+            and jsonvalues.encode(self.output_fields) == jsonvalues.encode(other.output_fields)
+            and jsonvalues.encode(self.extra) == jsonvalues.encode(other.extra)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._time_ns, self._priority, self.rule, self.output))
+
+    def __repr__(self) -> str:
+        message = self.message
+        shown = message if len(message) <= 60 else message[:59] + "…"
+        return f"Alert({self.rule!r}, {LABELS[self._priority]!r}, {shown!r}, time={self.time!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Alert._make, (self._record, self._priority, self._time_ns, self._fields, self._extra))
+
+
+_REPLACEABLE = {*FIELDS, "extra"} - {"uuid"}
+
+
+@cache
+def _machine() -> str:
+    return socket.gethostname()
+
+
+def _default_hostname() -> str:
+    return os.environ.get("FALCO_HOSTNAME") or _machine()
+
+
+def _or_empty(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _string(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise AlertError(f"must be a string, not {type(value).__name__}", key=key)
+    return jsonvalues.clean_text(value)
+
+
+def _tags(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise AlertError(f"must be a sequence of strings, not {type(value).__name__}", key="tags")
+    return tuple(_string("tags", tag) for tag in cast("Iterable[str]", value))
+
+
+def _object(key: str, value: Any) -> dict[str, Any]:
+    """Return a copy of a mapping as JSON knows it: what is written and read again is equal."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise AlertError(f"must be a mapping, not {type(value).__name__}", key=key)
+    try:
+        copy: dict[str, Any] = jsonvalues.decode(jsonvalues.encode(dict(cast("Mapping[str, Any]", value))))
+        return copy
+    except (TypeError, ValueError) as error:
+        raise AlertError(f"has no JSON form: {error}", key=key) from None
+
+
+def _extra(value: Any) -> dict[str, Any] | None:
+    extra = _object("extra", value)
+    known = extra.keys() & _REPLACEABLE
+    if known:
+        raise AlertError(f"{', '.join(sorted(known))}: give it by its own name", key="extra")
+    return extra or None

@@ -1,0 +1,235 @@
+"""How an alert is written: text or JSON, as Falco writes them.
+
+The default forms are byte for byte those of Falco 0.39 and later. ``style="classic"`` is the JSON of Falco 0.8 to
+0.38: the same keys sorted, then ``, "output_fields": {…}`` with its blanks at the end.
+"""
+
+# An alert lends its slots to the module that writes it:
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import UNSET
+
+from rxalerts import jsonvalues
+from rxalerts.priority import LABELS, Priority
+from rxalerts.record import FIELDS, INTERNAL, JSON_START, PREFIX, TEXT_START
+from rxalerts.timestamps import format_iso8601, format_local
+
+if TYPE_CHECKING:
+    from rxalerts.alert import Alert
+
+__all__ = ["JSON", "TEXT", "Format", "Formatted"]
+
+_SHORT = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
+# C0, DEL and C1 controls, and what some programs take for the end of a line.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ESCAPED = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]')
+
+
+@dataclass(frozen=True)
+class Format:
+    """Says how alerts are written.
+
+    Args:
+        json: one JSON object instead of a line of text.
+        style: ``falco`` (0.39 and later) or ``classic`` (0.8 to 0.38), for JSON.
+        include_output: write the key ``output``.
+        include_tags: write the key ``tags``.
+        include_message: write the key ``message``, the text without time and priority. An alert that was read with
+            this key keeps it in any case.
+        include_output_fields: write the key ``output_fields``.
+        iso8601: the text begins with UTC in ISO 8601, such as ``2017-10-09T23:31:56.746609046+0000``, instead of
+            what the alert has there (Falco: the local time of day). JSON's ``time`` is not affected.
+
+    Falco's own internal alerts ignore all of these but `json` and `style`, as in Falco.
+
+    >>> from rxalerts.alert import Alert
+    >>> alert = Alert("r", "error", "m", time=0, hostname="h", tags=["t"])
+    >>> Format(json=True, include_output=False).render(alert).decode()[:60]
+    '{"hostname":"h","output_fields":{},"priority":"Error","rule"'
+    >>> Format(iso8601=True).render(alert)
+    b'1970-01-01T00:00:00.000000000+0000: Error m'
+    """
+
+    json: bool = False
+    style: Literal["falco", "classic"] = "falco"
+    include_output: bool = True
+    include_tags: bool = True
+    include_message: bool = False
+    include_output_fields: bool = True
+    iso8601: bool = False
+    # What an alert remembers its rendering by; equal formats have equal keys.
+    _key: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.style not in ("falco", "classic"):
+            raise ValueError(f"style: must be falco or classic, not {self.style!r}")
+        switches = (
+            self.json,
+            self.style == "classic",
+            not self.include_output,
+            not self.include_tags,
+            self.include_message,
+            not self.include_output_fields,
+            self.iso8601,
+        )
+        object.__setattr__(self, "_key", sum(1 << place for place, on in enumerate(switches) if on))
+
+    @property
+    def content_type(self) -> str:
+        """Return the media type of what `render` returns."""
+        return "application/json" if self.json else "text/plain"
+
+    def render(self, alert: Alert) -> bytes:
+        """Return the alert as one line of UTF-8 without a newline; the alert remembers the last one."""
+        memo = alert._memo
+        if memo is not None and memo[0] == self._key:
+            return memo[1]
+        if self._key == _PLAIN_JSON and alert._extra is None:
+            data = jsonvalues.encode_plain(alert._loaded())
+        elif self.json:
+            data = _json(alert, self)
+        else:
+            data = _text(alert, self.iso8601).encode("utf-8", "replace")
+        alert._memo = (self._key, data)
+        return data
+
+
+_PLAIN_JSON = 1
+"""The key of JSON with no switch touched."""
+
+TEXT = Format()
+"""Falco's default: a line of text."""
+JSON = Format(json=True)
+"""Falco's ``json_output: true``."""
+
+
+@cache
+def cached_format(
+    json: bool,
+    style: Literal["falco", "classic"] = "falco",
+    include_output: bool = True,
+    include_tags: bool = True,
+    include_message: bool = False,
+    include_output_fields: bool = True,
+    iso8601: bool = False,
+) -> Format:
+    """Return the format with these switches, the same object each time."""
+    return Format(json, style, include_output, include_tags, include_message, include_output_fields, iso8601)
+
+
+class Formatted:
+    """Holds an alert together with the bytes that sinks write for it.
+
+    Args:
+        alert: the alert, for sinks that need its priority or its fields.
+        data: its rendering, without a newline.
+        content_type: the media type of the data.
+    """
+
+    __slots__ = ("alert", "content_type", "data")
+
+    def __init__(self, alert: Alert, data: bytes, content_type: str) -> None:
+        self.alert = alert
+        self.data = data
+        self.content_type = content_type
+
+    @property
+    def priority(self) -> Priority:
+        """Return the alert's priority."""
+        return self.alert._priority
+
+    def __repr__(self) -> str:
+        return f"Formatted({self.data[:60]!r}, {self.content_type!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Formatted):
+            return NotImplemented
+        return (self.data, self.content_type, self.alert) == (other.data, other.content_type, other.alert)
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+
+def _json(alert: Alert, form: Format) -> bytes:
+    record = alert._loaded()
+    body: dict[str, Any] = {key: value for key in FIELDS if (value := getattr(record, key)) is not UNSET}
+    if alert._extra:
+        body.update(alert._extra)
+    if body.get("source") != INTERNAL:
+        _switch(body, alert, form)
+    if form.style == "falco" or "output_fields" not in body:
+        return jsonvalues.encode(body)
+    fields = jsonvalues.encode(body.pop("output_fields"))
+    return jsonvalues.encode(body)[:-1] + b', "output_fields": ' + fields + b"}"
+
+
+def _switch(body: dict[str, Any], alert: Alert, form: Format) -> None:
+    if form.include_message:
+        body["message"] = alert.message
+    if form.iso8601 and "output" in body:
+        body["output"] = _with_stamp(alert, iso8601=True)
+    for key, wanted in (
+        ("output", form.include_output),
+        ("tags", form.include_tags),
+        ("output_fields", form.include_output_fields),
+    ):
+        if not wanted:
+            body.pop(key, None)
+
+
+def _with_stamp(alert: Alert, iso8601: bool) -> str:
+    """Return the alert's output with a time and a priority in front, whether it had them or not."""
+    output = alert.output
+    match = PREFIX.match(output)
+    if match and not iso8601:
+        return output
+    stamp = format_iso8601(alert._time_ns) if iso8601 else format_local(alert._time_ns)
+    return f"{stamp}: {LABELS[alert._priority]} {output[match.end() :] if match else output}"
+
+
+def _text(alert: Alert, iso8601: bool) -> str:
+    if alert._record.source == INTERNAL and not PREFIX.match(alert.output):
+        # Falco 0.35 and later: always local time, and the fields as JSON behind the message.
+        pairs = (
+            f"{key}={jsonvalues.encode(value).decode()}" for key, value in sorted(alert.output_fields.items())
+        )
+        line = f"{_with_stamp(alert, iso8601=False)} ({' '.join(pairs)})"
+    else:
+        line = _with_stamp(alert, iso8601)
+    return line if line.isprintable() and not _has_second_alert(line) else escape(line)
+
+
+def escape(line: str) -> str:
+    r"""Return a line of text that nobody can take for two.
+
+    Falco after 0.44 writes text alerts as the inside of a JSON string: ``"`` and ``\`` and control characters escaped.
+    We do that only to lines that need it, so that all others look as they always have (and as Falco's documents
+    show them): lines with control characters, DEL, C1 controls, U+0085, U+2028 or U+2029 in them; and lines in which
+    a reader of glued alerts, such as ours, would see a second alert beginning.
+
+    >>> escape('a "b"'), escape('a "b"\x1b[2K')
+    ('a "b"', 'a \\"b\\"\\u001b[2K')
+    """
+    second = _has_second_alert(line)
+    if not second and _CONTROL.search(line) is None:
+        return line
+    line = _ESCAPED.sub(_escape_one, line)
+    return TEXT_START.sub(r"\1\\u003a ", line) if second else line
+
+
+def _has_second_alert(line: str) -> bool:
+    return (line.count(": ") > 1 and TEXT_START.search(line) is not None) or (
+        '"priority"' in line and JSON_START.search(line) is not None
+    )
+
+
+def _escape_one(match: re.Match[str]) -> str:
+    char = match.group()
+    return _SHORT.get(char) or f"\\u{ord(char):04x}"
