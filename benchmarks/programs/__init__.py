@@ -1,1 +1,0 @@
-"""What is measured: one small program per process, ours and those that we compare with."""
