@@ -1,1 +1,5 @@
-"""Where alerts go, one file per channel."""
+"""The sinks, one line each: a class that is imported here answers to its `channel_name` in falco.yaml."""
+
+from rxalerts.sinks.collect import CollectSink as CollectSink
+from rxalerts.sinks.file import FileSink as FileSink
+from rxalerts.sinks.stdout import StdoutSink as StdoutSink

@@ -1,0 +1,76 @@
+"""A queue that is drained first in, first out, and from which the least urgent can be taken out in O(1)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+# Priorities are 0 (most urgent) to 7; what carries none counts as least urgent.
+_LANES = 8
+
+
+class EvictionQueue:
+    """First in, first out, with `evict`.
+
+    Every entry stands in one line for all and in one lane for its priority. An evicted entry leaves an empty
+    cell in the line, which is skipped; when half of the line is empty cells it is closed up, so that both the
+    cost per entry and the memory stay bounded.
+    """
+
+    def __init__(self) -> None:
+        self._line: deque[list[Any]] = deque()
+        self._lanes: tuple[deque[list[Any]], ...] = tuple(deque() for _ in range(_LANES))
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int) -> Any:
+        """Return the oldest entry (only index 0 is asked for)."""
+        self._skip()
+        return self._line[index][0]
+
+    def append(self, entry: Any) -> None:
+        """Put `entry` at the end; its first element is the item, whose `priority` is looked at."""
+        cell = [entry]
+        self._line.append(cell)
+        self._lanes[urgency(entry[0])].append(cell)
+        self._size += 1
+
+    def popleft(self) -> Any:
+        """Take the oldest entry."""
+        self._skip()
+        entry = self._line.popleft()[0]
+        # Lanes are first in, first out too, so that the oldest of all is the oldest of its lane.
+        self._lanes[urgency(entry[0])].popleft()
+        self._size -= 1
+        return entry
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._line.clear()
+        for lane in self._lanes:
+            lane.clear()
+        self._size = 0
+
+    def evict(self, item: Any) -> Any | None:
+        """Take out the oldest entry of the least urgent priority; None if `item` is less urgent than all."""
+        for lane in reversed(self._lanes[urgency(item) :]):
+            if lane:
+                cell = lane.popleft()
+                entry, cell[0] = cell[0], None
+                self._size -= 1
+                if len(self._line) > 2 * self._size + _LANES:
+                    self._line = deque(cell for cell in self._line if cell[0] is not None)
+                return entry
+        return None
+
+    def _skip(self) -> None:
+        while self._line[0][0] is None:
+            self._line.popleft()
+
+
+def urgency(item: Any) -> int:
+    """Return the item's priority as a number, the least urgent one for what carries none."""
+    priority: int = getattr(item, "priority", _LANES - 1)
+    return priority

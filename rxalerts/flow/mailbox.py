@@ -1,0 +1,409 @@
+"""The mailbox: a bounded queue with many producers, one consumer, a control lane and a policy for overflow.
+
+One lock, one deque, no condition variable: a consumer that finds nothing leaves a *waker* behind, and the next
+producer calls it once. A thread's waker sets an event, an event loop's is one `call_soon_threadsafe`; under
+load neither is called at all. What a consumer has taken counts against the capacity until it is settled.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rxalerts.flow.eviction import EvictionQueue
+from rxalerts.flow.scope import Mark
+
+# The item, when it came (monotonic seconds), the number of its emission and who wants to know when it is done.
+Entry = tuple[Any, float, int, Mark | None]
+
+
+class Overflow(enum.StrEnum):
+    """What a full mailbox does with the next alert.
+
+    BLOCK makes the source wait; nothing is lost. DROP_NEWEST refuses the new one, DROP_OLDEST makes room by
+    dropping the oldest, DROP_LOWEST by dropping the oldest of the least urgent priority (the new one itself
+    if everything waiting is more urgent), LATEST keeps only the newest, FAIL ends the sink.
+    """
+
+    BLOCK = "block"
+    DROP_NEWEST = "drop_newest"
+    DROP_OLDEST = "drop_oldest"
+    DROP_LOWEST = "drop_lowest"
+    LATEST = "latest"
+    FAIL = "fail"
+
+
+class Offer(enum.Enum):
+    """What became of an offered item.
+
+    ACCEPTED and PRESSED mean that it is in the mailbox, PRESSED that its source should wait. REPLACED: it is
+    in, and another one was dropped for it. DROPPED, CLOSED, OVERFLOW: it was dropped and counted. FULL: nothing
+    was done, the producer may wait and offer again.
+    """
+
+    ACCEPTED = "accepted"
+    PRESSED = "pressed"
+    REPLACED = "replaced"
+    DROPPED = "dropped"
+    CLOSED = "closed"
+    OVERFLOW = "overflow"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One spell of overflow: how many were lost between two moments (epoch seconds)."""
+
+    count: int
+    first: float
+    last: float
+
+
+class Queue(Protocol):
+    """What the mailbox needs of its queue: a `collections.deque` has it."""
+
+    def append(self, entry: Entry, /) -> object: ...
+    def popleft(self) -> Entry: ...
+    def clear(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Entry: ...
+
+
+class Mailbox:
+    """A bounded mailbox.
+
+    Arguments:
+        capacity: how many items may be waiting or in the consumer's hands.
+        on_full: the `Overflow` policy.
+        patience: with BLOCK, seconds that a source waits before `then` applies; None: as long as it takes.
+        then: the policy that applies when the patience is over.
+        on_drop: called with (item, reason) for every item that is dropped, outside of the lock.
+        clock: monotonic seconds, for tests.
+
+    >>> box = Mailbox(capacity=2, on_full=Overflow.DROP_OLDEST)
+    >>> [box.offer(text).value for text in ("a", "b", "c")]
+    ['accepted', 'accepted', 'replaced']
+    >>> [entry[0] for entry in box.take(10)]
+    ['b', 'c']
+    """
+
+    def __init__(
+        self,
+        capacity: int = 10_000,
+        on_full: Overflow = Overflow.BLOCK,
+        *,
+        patience: float | None = None,
+        then: Overflow = Overflow.DROP_NEWEST,
+        on_drop: Callable[[Any, str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.capacity = 1 if on_full is Overflow.LATEST else capacity
+        self.on_full = on_full
+        self._patience = patience
+        self._then = then
+        self._on_drop = on_drop
+        self._clock = clock
+        self._lock = threading.Lock()
+        lowest = Overflow.DROP_LOWEST in (on_full, then)
+        self._fifo: deque[Entry] | None = None if lowest else deque()
+        self._queue: Queue = EvictionQueue() if self._fifo is None else self._fifo
+        self._low = self.capacity // 2
+        self._in_hand = 0
+        self._oldest_in_hand: float | None = None
+        self._waker: Callable[[], None] | None = None
+        self._control: deque[Any] = deque()
+        self._control_only = False
+        self._pressed_at: float | None = None
+        self._impatient = False
+        self._low_waiters: list[Callable[[], None]] = []
+        self._closed: str | None = None
+        self._spell: list[float] = []
+        self.received = 0
+        self.entered = 0
+        self.left = 0
+        self.dropped: dict[str, int] = {}
+
+    # -- the producers' end ---------------------------------------------------------------------------------
+
+    def offer(self, item: Any, seq: int = 0, mark: Mark | None = None, *, may_wait: bool = False) -> Offer:
+        """Put `item` in, or do with it what the policy says; never blocks.
+
+        Arguments:
+            item: anything but None.
+            seq, mark: the emission it belongs to, see `rxalerts.flow.scope`.
+            may_wait: with BLOCK and no room: answer FULL, so that the producer can wait, instead of pressing.
+        """
+        evicted: Entry | None = None
+        with self._lock:
+            if self._closed is None and len(self._queue) + self._in_hand < self.capacity:
+                self._enter(item, seq, mark)
+                outcome = Offer.ACCEPTED
+            else:
+                outcome, evicted = self._overflow(item, seq, mark, may_wait)
+            waker = None
+            if not self._control_only:
+                waker, self._waker = self._waker, None
+        if waker is not None:
+            waker()
+        if outcome is not Offer.ACCEPTED:
+            self._report(outcome, item, evicted)
+        return outcome
+
+    def _enter(self, item: Any, seq: int, mark: Mark | None) -> None:
+        self.received += 1
+        self.entered += 1
+        if mark is not None:
+            # Accepted into memory is all that such a mark asks for.
+            mark = self._held(mark, seq)
+        self._queue.append((item, self._clock(), seq, mark))
+
+    def _held(self, mark: Mark, seq: int) -> Mark | None:
+        if not mark.until_delivered:
+            return None
+        mark.hold(seq)
+        return mark
+
+    def _overflow(self, item: Any, seq: int, mark: Mark | None, may_wait: bool) -> tuple[Offer, Entry | None]:
+        """Apply the policy, under the lock: the outcome and the entry that had to go, if any."""
+        if self._closed is not None:
+            self.received += 1
+            self._count_drop(self._closed)
+            return Offer.CLOSED, None
+        policy = self.on_full
+        if policy is Overflow.BLOCK:
+            if self._pressed_at is None:
+                self._pressed_at = self._clock()
+            if not self._out_of_patience():
+                if may_wait:
+                    return Offer.FULL, None
+                self._enter(item, seq, mark)
+                return Offer.PRESSED, None
+            policy = self._then
+        if policy is Overflow.FAIL:
+            self.received += 1
+            self._count_drop("overflow")
+            return Offer.OVERFLOW, None
+        if policy is not Overflow.DROP_NEWEST and not len(self._queue):
+            # All of a tiny capacity is in the consumer's hands: one may wait beside it.
+            self._enter(item, seq, mark)
+            return Offer.ACCEPTED, None
+        evicted = self._evict(policy, item)
+        if evicted is None:
+            self.received += 1
+            self._count_drop("overflow")
+            return Offer.DROPPED, None
+        self._count_drop("overflow")
+        self.left += 1
+        self._enter(item, seq, mark)
+        return Offer.REPLACED, evicted
+
+    def _evict(self, policy: Overflow, item: Any) -> Entry | None:
+        """Take out the entry that makes room for `item`; None when `item` itself is the one to drop."""
+        queue = self._queue
+        if policy is Overflow.DROP_LOWEST and isinstance(queue, EvictionQueue):
+            victim: Entry | None = queue.evict(item)
+            return victim
+        if policy in (Overflow.DROP_OLDEST, Overflow.LATEST) and len(queue):
+            return queue.popleft()
+        return None
+
+    def _count_drop(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        now = time.time()
+        if not self._spell:
+            self._spell = [0, now, now]
+        self._spell[0] += 1
+        self._spell[2] = now
+
+    def _report(self, outcome: Offer, item: Any, evicted: Entry | None) -> None:
+        """Tell about a drop, outside of the lock."""
+        if evicted is not None:
+            victim, _, seq, mark = evicted
+            if mark is not None:
+                mark.release(seq)
+            item = victim
+        elif outcome in (Offer.ACCEPTED, Offer.PRESSED, Offer.FULL):
+            return
+        if self._on_drop is not None:
+            reason = self._closed if outcome is Offer.CLOSED else None
+            self._on_drop(item, reason or "overflow")
+
+    def lose_patience(self) -> None:
+        """Let `then` apply from now on until there is room again: who feeds this cannot be made to wait."""
+        self._impatient = True
+
+    def _out_of_patience(self) -> bool:
+        if self._impatient:
+            return True
+        since = self._pressed_at
+        return since is not None and self._patience is not None and self._clock() - since >= self._patience
+
+    @property
+    def pressing(self) -> bool:
+        """Whether sources should wait: full, with BLOCK, and patience left."""
+        return self._pressed_at is not None and self._closed is None and not self._out_of_patience()
+
+    def when_low(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once the mailbox is at most half full, or closed; at once if it is so already."""
+        with self._lock:
+            ready = self._closed is not None or self._depth() <= self._low
+            if not ready:
+                self._low_waiters.append(callback)
+        if ready:
+            callback()
+
+    # -- the consumer's end ---------------------------------------------------------------------------------
+
+    def take(self, limit: int) -> list[Entry]:
+        """Take up to `limit` entries, oldest first, into the consumer's hands; may be empty."""
+        with self._lock:
+            queue = self._queue
+            # Never more than half the capacity in hand, so that a stuck write leaves something to evict.
+            limit = min(limit, max(1, self.capacity // 2) - self._in_hand)
+            size = len(queue)
+            entries: list[Entry]
+            if size <= limit and self._fifo is not None:
+                entries = list(self._fifo)
+                self._fifo.clear()
+            else:
+                entries = [queue.popleft() for _ in range(min(limit, size))]
+            if entries:
+                self._in_hand += len(entries)
+                self._oldest_in_hand = entries[0][1]
+        return entries
+
+    def settle(self, entries: Sequence[Entry]) -> None:
+        """Make room: the consumer has no longer in its hands `entries`, which it had taken."""
+        with self._lock:
+            self._in_hand -= len(entries)
+            self.left += len(entries)
+            if not self._in_hand:
+                self._oldest_in_hand = None
+            waiters = self._relieved()
+        for waiter in waiters:
+            waiter()
+
+    def confirm(self, entries: Sequence[Entry]) -> None:
+        """Release the marks of `entries`: they have reached the destination, or will never."""
+        for _, _, seq, mark in entries:
+            if mark is not None:
+                mark.release(seq)
+
+    def awaits(self, entry: Entry) -> bool:
+        """Tell whether somebody waits for `entry` to be confirmed."""
+        return entry[3] is not None
+
+    def _relieved(self) -> list[Callable[[], None]]:
+        if self._depth() > self._low and self._closed is None:
+            return []
+        self._pressed_at = None
+        self._impatient = False
+        waiters, self._low_waiters = self._low_waiters, []
+        return waiters
+
+    def arm(self, waker: Callable[[], None], *, control_only: bool = False) -> bool:
+        """Leave `waker` to be called when something comes; false when something is there already."""
+        with self._lock:
+            if self._control or (not control_only and len(self._queue)):
+                return False
+            self._waker = waker
+            self._control_only = control_only
+        return True
+
+    def has_mail(self, *, control_only: bool = False) -> bool:
+        """Tell whether there is something to do, as `arm` would."""
+        with self._lock:
+            return bool(self._control) or (not control_only and len(self._queue) > 0)
+
+    def disarm(self) -> None:
+        """Take the waker back."""
+        with self._lock:
+            self._waker = None
+            self._control_only = False
+
+    def post(self, message: Any) -> None:
+        """Put a control message in its own lane: never dropped, seen before the next batch."""
+        with self._lock:
+            self._control.append(message)
+            waker, self._waker = self._waker, None
+        if waker is not None:
+            waker()
+
+    def control(self) -> list[Any]:
+        """Take all control messages."""
+        with self._lock:
+            messages = list(self._control)
+            self._control.clear()
+        return messages
+
+    def close(self, reason: str) -> None:
+        """Refuse everything from now on, under `reason`; what is inside can still be taken."""
+        with self._lock:
+            self._closed = self._closed or reason
+            waiters = self._relieved()
+        for waiter in waiters:
+            waiter()
+
+    def discard(self, reason: str) -> int:
+        """Drop everything that waits, under `reason`; returns how many."""
+        with self._lock:
+            entries = [self._queue.popleft() for _ in range(len(self._queue))]
+            self.left += len(entries)
+            for _ in entries:
+                self._count_drop(reason)
+            waiters = self._relieved()
+        for waiter in waiters:
+            waiter()
+        self._bury(entries, reason)
+        return len(entries)
+
+    def forsake(self, entries: Sequence[Entry], reason: str) -> None:
+        """Count as dropped, under `reason`, entries that the consumer had taken."""
+        with self._lock:
+            for _ in entries:
+                self._count_drop(reason)
+        self._bury(entries, reason)
+
+    def _bury(self, entries: Sequence[Entry], reason: str) -> None:
+        self.confirm(entries)
+        if self._on_drop is not None:
+            for item, _, _, _ in entries:
+                self._on_drop(item, reason)
+
+    def loss(self) -> Loss | None:
+        """Return the spell of losses that has ended, once: when there is room again."""
+        with self._lock:
+            if not self._spell or (self._depth() > self._low and self._closed is None):
+                return None
+            count, first, last = self._spell
+            self._spell = []
+        return Loss(int(count), first, last)
+
+    # -- both ends ------------------------------------------------------------------------------------------
+
+    def _depth(self) -> int:
+        return len(self._queue) + self._in_hand
+
+    @property
+    def depth(self) -> int:
+        """How many items wait or are in the consumer's hands."""
+        return self._depth()
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait, without those in the consumer's hands."""
+        return len(self._queue)
+
+    @property
+    def oldest(self) -> float:
+        """For how many seconds the oldest unfinished item has been here; 0 when there is none."""
+        with self._lock:
+            since = self._oldest_in_hand
+            if since is None and len(self._queue):
+                since = self._queue[0][1]
+        return 0.0 if since is None else max(0.0, self._clock() - since)

@@ -1,0 +1,498 @@
+"""The sink: an observer that is an actor. Its options, its mailbox, its life.
+
+`on_next`, `on_error`, `on_completed`, `flush`, `reopen` and `close` may be called from any thread, any number of
+times; the channel's hooks run only on the sink's own thread (ThreadSink) or task (AsyncSink).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from reactivex import Observable
+from reactivex.abc import ObserverBase
+
+from rxalerts.errors import OptionError
+from rxalerts.flow.backoff import Retry
+from rxalerts.flow.channel import AsyncChannel, Channel
+from rxalerts.flow.drivers import drive_loop, drive_thread
+from rxalerts.flow.feed import Feed
+from rxalerts.flow.loop import on_io_loop, spawn
+from rxalerts.flow.mailbox import Mailbox, Offer, Overflow
+from rxalerts.flow.options import option
+from rxalerts.flow.scope import current
+from rxalerts.flow.stats import DeadLetter, SinkStats, State
+from rxalerts.flow.supervisor import Flush, Reopen, Stop, Supervisor
+from rxalerts.flow.watchdog import watchdog
+from rxalerts.format import JSON, TEXT, Format, Formatted
+
+log = logging.getLogger("rxalerts")
+
+T_contra = TypeVar("T_contra", contravariant=True)
+
+_FORMATS = {"text": TEXT, "json": JSON}
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Sink(ObserverBase[T_contra]):
+    """A subscriber with its own bounded mailbox, overflow policy, life cycle and supervisor.
+
+    Make one of its subclasses; to write one, subclass ThreadSink or AsyncSink as a dataclass, declare the options
+    with `option` and return the I/O from `make_channel`.
+
+    Delivery: in order per source; at most once across a crash of the process, nothing lost while it lives and
+    the policy is `block`. What is not delivered is counted in `stats()` and appears in `dead_letters`.
+    """
+
+    channel_name: ClassVar[str] = ""
+
+    name: str = option("", "name in logs, reports and statistics; the channel's name if empty")
+    format: Format | str = option("text", "text or json: how an alert that is not formatted yet is rendered")
+    capacity: int = option(10_000, "how many alerts the mailbox holds")
+    on_full: Overflow | str = option(
+        "block", "block, drop_newest, drop_oldest, drop_lowest, latest or fail: what a full mailbox does"
+    )
+    block_timeout: float | None = option(
+        None, "with block: seconds that a source waits before `then` applies; none: as long as it takes"
+    )
+    then: Overflow | str = option("drop_newest", "the policy after block_timeout")
+    retry: Retry = option(Retry(), "pauses after a failure, and when to give up")
+    output_timeout: float = option(2.0, "seconds after which one write is reported as blocked")
+    max_batch: int = option(1000, "how many alerts are handed to the channel at once, at most")
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.channel_name or type(self).__name__
+        self.on_full = _overflow("on_full", self.on_full)
+        self.then = _overflow("then", self.then)
+        if self.then is Overflow.BLOCK:
+            raise OptionError("then", "cannot be block: say what happens when blocking has lasted long enough")
+        for key in ("capacity", "max_batch"):
+            if getattr(self, key) < 1:
+                raise OptionError(key, f"must be 1 or more, got {getattr(self, key)}")
+        for key in ("block_timeout", "output_timeout"):
+            seconds = getattr(self, key)
+            if seconds is not None and seconds <= 0:
+                raise OptionError(key, f"must be more than 0 seconds, got {seconds}")
+        if isinstance(self.format, str):
+            if self.format not in _FORMATS:
+                raise OptionError("format", f"must be text or json, got {self.format!r}")
+            self.format = _FORMATS[self.format]
+        self._render = self.format.render
+        self.validate()
+        self._states: Feed[State] = Feed()
+        self._dead: Feed[DeadLetter] = Feed()
+        self._start_lock = threading.Lock()
+        self._started = False
+        self._ended = threading.Event()
+        self._handles = 0
+        self._blocked = 0
+        self._reported_block: float | None = None
+        self._warned_loop = False
+        self._state = State.CREATED
+        self._channel: Any = self.make_channel()
+        self._clock: Callable[[], float] = time.monotonic
+        self.mailbox = self.make_mailbox()
+        self.supervisor = self._supervise()
+
+    def _supervise(self) -> Supervisor:
+        return Supervisor(
+            self.name,
+            self.mailbox,
+            self._channel,
+            self,
+            retry=self.retry,
+            max_batch=self.max_batch,
+            clock=self._clock,
+        )
+
+    def adopt(self, clock: Callable[[], float]) -> None:
+        """Live on another clock and without a thread, driven from outside (see rxalerts.testing)."""
+        self._clock = clock
+        self.mailbox = self.make_mailbox()
+        self.supervisor = self._supervise()
+        self._started = True
+
+    # -- for the author of a sink ---------------------------------------------------------------------------
+
+    def validate(self) -> None:
+        """Check the options of this kind of sink; raise OptionError(key, reason)."""
+
+    def make_channel(self) -> Channel | AsyncChannel:
+        """Return the I/O of this sink."""
+        raise TypeError(f"{type(self).__name__} has no make_channel(): return the sink's Channel from it")
+
+    def make_mailbox(self) -> Mailbox:
+        """Return the mailbox; a memory one with the policy of the options by default."""
+        return Mailbox(
+            self.capacity,
+            Overflow(self.on_full),
+            patience=self.block_timeout,
+            then=Overflow(self.then),
+            on_drop=self._dropped,
+            clock=self._clock,
+        )
+
+    def render(self, item: Any) -> bytes:
+        """Return the bytes of an alert, formatted already or by this sink's own `format`; no newline."""
+        if type(item) is Formatted:
+            return item.data
+        return self._render(item)
+
+    # -- what a stream calls --------------------------------------------------------------------------------
+
+    def on_next(self, value: T_contra) -> None:
+        """Take an alert into the mailbox; returns at once when a source of ours emits it.
+
+        Called by a foreign stream with a full mailbox and `block`, a plain thread waits here; a thread that runs
+        an event loop never does: the `then` policy applies instead.
+        """
+        if value is None:
+            raise TypeError(f"{self.name}: on_next(None): None is no alert")
+        if not self._started:
+            self.start()
+        scope = current()
+        if scope is None:
+            self._foreign(value)
+            return
+        outcome = self.mailbox.offer(value, scope.seq, scope.mark)
+        if outcome is Offer.PRESSED:
+            scope.pressed.append(self.mailbox)
+        elif outcome is Offer.OVERFLOW:
+            self._overflowed()
+
+    def _foreign(self, value: T_contra) -> None:
+        may_wait = not _on_a_loop() and threading.current_thread() is not self._worker()
+        outcome = self.mailbox.offer(value, may_wait=may_wait)
+        while outcome is Offer.FULL:
+            gate = threading.Event()
+            self.mailbox.when_low(gate.set)
+            # Looks again from time to time: patience may be over, or the sink may have failed.
+            gate.wait(0.05)
+            outcome = self.mailbox.offer(value, may_wait=True)
+        if outcome is Offer.OVERFLOW:
+            self._overflowed()
+        elif outcome is Offer.PRESSED and self.mailbox.depth > self.capacity + reserve(self.capacity):
+            self._warn_loop()
+            self.mailbox.lose_patience()
+
+    def _warn_loop(self) -> None:
+        if not self._warned_loop:
+            self._warned_loop = True
+            log.warning(
+                "%s: full, and fed from an event loop's thread by a stream that cannot wait: `%s` applies. "
+                "Feed it through rxalerts.run/arun or a source of rxalerts, which wait outside of on_next",
+                self.name,
+                self.then,
+            )
+
+    def _overflowed(self) -> None:
+        self.mailbox.close("failed")
+        self.mailbox.post(Stop(0.0))
+        log.error("%s: failed: the mailbox (capacity %d) is full and on_full is fail", self.name, self.capacity)
+
+    def on_error(self, error: Exception) -> None:
+        """Note that the stream failed: what came before is delivered, then the sink closes."""
+        log.error("%s: the stream failed: %s: %s", self.name, type(error).__name__, error)
+        self.on_completed()
+
+    def on_completed(self) -> None:
+        """Deliver what is inside, then close, in the background."""
+        self.stop()
+
+    def observer(self) -> ObserverBase[T_contra]:
+        """Return an observer for one of several streams that feed this sink: it ends when the last one does."""
+        self._handles += 1
+        return _Handle(self)
+
+    def _handle_done(self) -> None:
+        with self._start_lock:
+            self._handles -= 1
+            last = self._handles == 0
+        if last:
+            self.on_completed()
+
+    # -- what its owner calls -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the actor; the first alert does it too."""
+        with self._start_lock:
+            if self._started:
+                return
+            self._started = True
+            self._launch()
+        _alive.add(self)
+        watchdog.watch(self)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything that was taken before is delivered and flushed.
+
+        Arguments:
+            timeout: seconds to wait; None: as long as it takes.
+        Returns false when the time was not enough, or the sink failed.
+        """
+        if not self._started:
+            return True
+        message = Flush(self.mailbox.entered)
+        if self._post(message) and not self._is_own_thread():
+            message.done.wait(timeout)
+        return self.mailbox.left >= message.target and self.state is not State.FAILED
+
+    def reopen(self, timeout: float | None = 0.0) -> bool:
+        """Close and open the channel again, as SIGUSR1 does, before the next batch.
+
+        Arguments:
+            timeout: seconds to wait until it is done; 0: do not wait; None: as long as it takes.
+        """
+        self.start()
+        message = Reopen()
+        if self._post(message) and timeout != 0.0 and not self._is_own_thread():
+            return message.done.wait(timeout)
+        return message.done.is_set()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Ask for the end and do not wait: deliver what is inside, within `timeout` seconds, then close."""
+        self.mailbox.close("closed")
+        with self._start_lock:
+            started = self._started
+            self._started = True
+        if not started:
+            self.state_changed(State.CLOSED)
+            self._finished()
+        else:
+            self._post(Stop(None if timeout is None else self._clock() + timeout))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the sink has ended; false when `timeout` seconds were not enough."""
+        return self._ended.wait(timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Deliver what is inside, then close; idempotent, and allowed from within a hook.
+
+        Arguments:
+            timeout: seconds; what is not delivered by then goes to the dead letters as `shutdown`. None: wait
+                as long as it takes.
+        Returns true when the sink has ended in time.
+        """
+        self.stop(timeout)
+        if self._is_own_thread():
+            return self._ended.is_set()
+        # The supervisor needs a moment after its deadline to close the channel.
+        if not self._ended.wait(None if timeout is None else timeout + _GRACE):
+            self._give_up()
+            return False
+        return True
+
+    async def aclose(self, timeout: float | None = None) -> bool:
+        """Do the same without blocking the running event loop."""
+        return await asyncio.get_running_loop().run_in_executor(None, self.close, timeout)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} {self.state} depth={self.mailbox.depth}>"
+
+    @property
+    def state(self) -> State:
+        """Where the sink is in its life."""
+        return self._state
+
+    @property
+    def states(self) -> Observable[State]:
+        """The changes of state, from any thread."""
+        return self._states.observable
+
+    @property
+    def dead_letters(self) -> Observable[DeadLetter]:
+        """Every alert that this sink drops or has rejected, from any thread."""
+        return self._dead.observable
+
+    def stats(self) -> SinkStats:
+        """Return the counts as they are now."""
+        worker = self.supervisor
+        return SinkStats(
+            name=self.name,
+            state=self.state,
+            received=self.mailbox.received,
+            delivered=worker.delivered,
+            rejected=worker.rejected,
+            dropped=dict(self.mailbox.dropped),
+            retried=worker.retried,
+            failures=worker.failures,
+            blocked=self._blocked,
+            depth=self.mailbox.depth + worker.buffered,
+            oldest_waiting=self.mailbox.oldest,
+            last_error=worker.last_error,
+        )
+
+    # -- inside ---------------------------------------------------------------------------------------------
+
+    def _launch(self) -> None:
+        raise TypeError("subclass ThreadSink or AsyncSink, not Sink")
+
+    def _worker(self) -> threading.Thread | None:
+        return None
+
+    def _is_own_thread(self) -> bool:
+        return threading.current_thread() is self._worker()
+
+    def _post(self, message: Flush | Reopen | Stop) -> bool:
+        """Post to the control lane; false when nobody will read it any more."""
+        if self._ended.is_set():
+            return False
+        self.mailbox.post(message)
+        # It may have ended between the look and the post: nobody must wait for it then.
+        return not self._ended.is_set()
+
+    def _finished(self) -> None:
+        self._ended.set()
+        for message in self.mailbox.control():
+            if isinstance(message, (Flush, Reopen)):
+                message.done.set()
+        _alive.discard(self)
+        watchdog.forget(self)
+
+    def _give_up(self) -> None:
+        """The channel is stuck past the deadline: count what waits as lost and go on without it."""
+        count = self.mailbox.discard("shutdown")
+        log.error("%s: still blocked when time ran out; %d alerts not delivered (shutdown)", self.name, count)
+
+    def state_changed(self, state: State) -> None:
+        """Note a change of state (called by the supervisor)."""
+        if self._state is not State.CLOSED:
+            self._state = state
+            self._states.emit(state)
+
+    def rejected(self, item: Any, reason: str, attempts: int) -> None:
+        """Put a rejected item to the dead letters (called by the supervisor)."""
+        log.warning("%s: rejected: %s", self.name, reason)
+        self._dead.emit(DeadLetter(item, "rejected", reason, attempts, time.time()))
+
+    def _dropped(self, item: Any, reason: str) -> None:
+        if self._dead.observed:
+            detail = self.supervisor.last_error or ""
+            self._dead.emit(DeadLetter(item, reason, detail, self.supervisor.failures, time.time()))
+
+    def check_blocked(self, now: float) -> None:
+        """Report, once per write, one that takes longer than `output_timeout` (called by the watchdog)."""
+        since = self.supervisor.busy_since
+        if since is None or since == self._reported_block or now - since < self.output_timeout:
+            return
+        self._reported_block = since
+        self._blocked += 1
+        log.critical(
+            '"%s" output timeout: one write has taken more than %g s; this sink\'s mailbox holds %d alerts, '
+            "the other sinks go on",
+            self.name,
+            self.output_timeout,
+            self.mailbox.depth,
+        )
+
+
+@dataclass(eq=False, repr=False)
+class ThreadSink(Sink[T_contra]):
+    """A sink with blocking I/O, on a daemon thread of its own."""
+
+    def _launch(self) -> None:
+        self._thread = threading.Thread(target=self._live, name=f"rxalerts-{self.name}", daemon=True)
+        self._thread.start()
+
+    def _live(self) -> None:
+        try:
+            drive_thread(self.supervisor.run(), self.mailbox)
+        finally:
+            self._finished()
+
+    def _worker(self) -> threading.Thread | None:
+        return getattr(self, "_thread", None)
+
+
+@dataclass(eq=False, repr=False)
+class AsyncSink(Sink[T_contra]):
+    """A sink with non-blocking I/O, as a task on the shared private event loop."""
+
+    def _launch(self) -> None:
+        self._task: Future[None] = spawn(self._live())
+
+    async def _live(self) -> None:
+        steps = self.supervisor.run()
+        try:
+            await drive_loop(steps, self.mailbox)
+        except asyncio.CancelledError:
+            # Given up while a hook was stuck: its connection still has to go.
+            await asyncio.wait_for(self._channel.close(), _GRACE)
+            self.state_changed(State.CLOSED)
+        finally:
+            steps.close()
+            self._finished()
+
+    def _is_own_thread(self) -> bool:
+        return on_io_loop()
+
+    def _give_up(self) -> None:
+        super()._give_up()
+        self._task.cancel()
+
+
+class _Handle(ObserverBase[T_contra]):
+    """One of several streams into a sink."""
+
+    def __init__(self, sink: Sink[T_contra]) -> None:
+        self._sink = sink
+        self._open = True
+
+    def on_next(self, value: T_contra) -> None:
+        self._sink.on_next(value)
+
+    def on_error(self, error: Exception) -> None:
+        log.error("%s: a stream failed: %s: %s", self._sink.name, type(error).__name__, error)
+        self.on_completed()
+
+    def on_completed(self) -> None:
+        if self._open:
+            self._open = False
+            self._sink._handle_done()  # pyright: ignore[reportPrivateUsage]
+
+
+# Seconds that a sink gets after its deadline to close its channel in order.
+_GRACE = 0.5
+
+# Seconds that all sinks together get when the interpreter ends without their having been closed.
+_EXIT_TIMEOUT = 5.0
+
+_alive: weakref.WeakSet[Sink[Any]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what was not closed when the interpreter ends: best effort, `with` and `close` are the contract."""
+    deadline = time.monotonic() + _EXIT_TIMEOUT
+    for sink in list(_alive):
+        sink.close(max(0.0, deadline - time.monotonic()))
+
+
+def reserve(capacity: int) -> int:
+    """Return how far beyond its capacity a mailbox goes for a stream that can neither wait nor be told to."""
+    return max(64, capacity // 8)
+
+
+def _overflow(key: str, value: Overflow | str) -> Overflow:
+    try:
+        return Overflow(value)
+    except ValueError:
+        raise OptionError(key, f"must be one of {', '.join(Overflow)}, got {value!r}") from None
+
+
+def _on_a_loop() -> bool:
+    return asyncio._get_running_loop() is not None

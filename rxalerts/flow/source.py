@@ -1,0 +1,151 @@
+"""Sources: observables that emit in a scope, wait under pressure, and count what they read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+
+from rxalerts.flow.scope import Mark, Scope
+from rxalerts.flow.watermark import Watermark
+
+log = logging.getLogger("rxalerts")
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class SourceStats:
+    """A source's counts: alerts read and emitted, pieces that were no alert, and the first of those, in words."""
+
+    name: str
+    read: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    first_rejects: list[str] = field(default_factory=list[str])
+
+
+class Emitter(Generic[T]):
+    """What a source calls for each item: installs the scope, calls `on_next`, then waits while a sink is full.
+
+    Arguments:
+        observer: where the items go.
+        mark: who wants to know when an emission is finished; None when nobody does.
+    """
+
+    def __init__(self, observer: ObserverBase[T], mark: Watermark | None = None) -> None:
+        self._observer = observer
+        self._mark = mark
+        self._scope = Scope(mark)
+        self.stopped = threading.Event()
+        self._stopping = False
+        self._on_stop: list[Any] = []
+
+    def stop(self) -> None:
+        """Ask the source to end before its next emission; wakes it when it waits."""
+        self._stopping = True
+        self.stopped.set()
+        for callback in list(self._on_stop):
+            callback()
+
+    def on_stop(self, callback: Any) -> None:
+        """Call `callback`, from any thread, when the source is asked to end (at once if it was already)."""
+        self._on_stop.append(callback)
+        if self._stopping:
+            callback()
+
+    @property
+    def seq(self) -> int:
+        """The number of the latest emission; the first one is 1."""
+        return self._scope.seq
+
+    def emit(self, item: T) -> bool:
+        """Emit one item and wait under pressure; false when the source should end."""
+        self.emit_all((item,))
+        return not self._stopping
+
+    def emit_all(self, items: Iterable[T]) -> None:
+        """Emit items until they end or the source is asked to."""
+        scope, mark = self._scope, self._mark
+        on_next = self._observer.on_next
+        with scope:
+            for item in items:
+                if self._stopping:
+                    return
+                scope.seq += 1
+                on_next(item)
+                if mark is not None:
+                    mark.emitted(scope.seq)
+                if scope.pressed:
+                    scope.wait(self.stopped)
+
+    async def emit_async(self, item: T, mark: Mark | None = None, seq: int = 0) -> Scope:
+        """Emit one item on an event loop, without waiting; await `wait_async` of the scope that it returns."""
+        scope = Scope(mark or self._mark, seq)
+        with scope:
+            self._observer.on_next(item)
+        # Others on this loop get their turn between two emissions.
+        await asyncio.sleep(0)
+        return scope
+
+
+class Source(Observable[T]):
+    """An observable that knows about pressure.
+
+    A subclass overrides `produce`, which emits through the emitter until its input ends or `emitter.stopped`.
+    Subscribed to plainly, a source that ends by itself (`live` false) emits on the caller's thread, as
+    `reactivex.from_iterable` does, unless that thread runs an event loop; a live one on a thread of its own.
+    """
+
+    live: ClassVar[bool] = False
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self._stats = SourceStats(name)
+
+    def produce(self, emitter: Emitter[T]) -> None:
+        """Emit everything; runs on one thread, returns when the input ends or the emitter is stopped."""
+        raise TypeError(f"{type(self).__name__} has no produce(): override it")
+
+    def watermark(self) -> Watermark | None:
+        """Return the mark for one subscription, if this source commits what is finished."""
+        return None
+
+    def stats(self) -> SourceStats:
+        """Return the counts as they are now."""
+        return self._stats
+
+    def emitter(self, observer: ObserverBase[T]) -> Emitter[T]:
+        """Return an emitter into `observer`, with this source's mark."""
+        return Emitter(observer, self.watermark())
+
+    def feed(self, observer: ObserverBase[T], emitter: Emitter[T]) -> None:
+        """Produce, then complete; what `produce` raises becomes `on_error`."""
+        try:
+            self.produce(emitter)
+        except Exception as error:
+            log.debug("%s: failed", self.name, exc_info=True)
+            observer.on_error(error)
+        else:
+            observer.on_completed()
+
+    def _subscribe_core(
+        self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None
+    ) -> DisposableBase:
+        emitter = self.emitter(observer)
+        if self.live or asyncio._get_running_loop() is not None:
+            thread = threading.Thread(
+                target=self.feed, args=(observer, emitter), name=f"rxalerts-{self.name}", daemon=True
+            )
+            thread.start()
+        else:
+            self.feed(observer, emitter)
+        return Disposable(emitter.stop)

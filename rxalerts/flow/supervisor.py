@@ -1,0 +1,418 @@
+"""The life of a sink, without threads and without I/O.
+
+`Supervisor.run` is a generator: it yields what it wants done, a `Call` of one of the channel's hooks or a `Wait`
+for mail, and is sent the outcome. Three small drivers execute that (see drivers.py and rxalerts.testing): a thread
+for blocking channels, a task for asynchronous ones, a virtual clock in tests. All decisions are here, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rxalerts.flow.backoff import Retry
+from rxalerts.flow.channel import AsyncChannel, Batch, Channel, Fatal, Gone, Rejected, Retryable
+from rxalerts.flow.mailbox import Entry, Mailbox
+from rxalerts.flow.stats import State
+
+log = logging.getLogger("rxalerts")
+
+# A buffered channel is flushed so often, in seconds, when a source waits to commit what it took.
+CHECKPOINT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for mail, for at most `timeout` seconds; with `control_only`, alerts do not end the wait."""
+
+    timeout: float | None = None
+    control_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a hook of the channel."""
+
+    hook: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+
+
+Steps = Generator[Wait | Call, Any, None]
+
+
+@dataclass(slots=True)
+class Flush:
+    """Control: set `done` when everything that had entered before `target` is delivered and flushed."""
+
+    target: int
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class Reopen:
+    """Control: close and open again; `done` is set afterwards."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class Stop:
+    """Control: deliver what is inside, then close; at `deadline` (monotonic) drop what is left."""
+
+    deadline: float | None = None
+
+
+class Host(Protocol):
+    """What the supervisor needs of the sink around it."""
+
+    def state_changed(self, state: State) -> None: ...
+    def rejected(self, item: Any, reason: str, attempts: int) -> None: ...
+
+
+class Supervisor:
+    """Takes batches out of the mailbox, hands them to the channel, and decides what a failure means."""
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Mailbox,
+        channel: Channel | AsyncChannel,
+        host: Host,
+        *,
+        retry: Retry,
+        max_batch: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._name = name
+        self._mailbox = mailbox
+        self._channel = channel
+        self._host = host
+        self._retry = retry
+        self._max_batch = max_batch
+        self._clock = clock
+        self._hand: list[Entry] = []
+        self._limit = max_batch
+        self._is_open = False
+        self._flushes: list[Flush] = []
+        self._reopens: list[Reopen] = []
+        self._stop: Stop | None = None
+        self._buffered: deque[Entry] = deque()
+        self._flush_at: float | None = None
+        self._failing_since: float | None = None
+        self._attempts = 0
+        self.state = State.CREATED
+        self.delivered = 0
+        self.rejected = 0
+        self.retried = 0
+        self.failures = 0
+        self.last_error: str | None = None
+        self.busy_since: float | None = None
+
+    # -- the main loop --------------------------------------------------------------------------------------
+
+    def run(self) -> Steps:
+        """Live: from the first alert to the end."""
+        try:
+            if self._channel.early:
+                yield from self._guarded(self._open())
+            while self.state is not State.FAILED:
+                self._heed()
+                if self._out_of_time():
+                    self._abandon_all("shutdown")
+                if self._reopens:
+                    yield from self._guarded(self._reopen())
+                elif self._hand or self._take():
+                    yield from self._guarded(self._deliver())
+                elif self._flush_due():
+                    yield from self._guarded(self._flush())
+                elif self._stop is not None:
+                    if not self._buffered:
+                        break
+                    yield from self._guarded(self._flush())
+                else:
+                    yield Wait(self._until_flush())
+            yield from self._shut()
+        finally:
+            self._end()
+
+    def _take(self) -> bool:
+        self._hand = self._mailbox.take(self._max_batch)
+        return bool(self._hand)
+
+    def _heed(self) -> None:
+        for message in self._mailbox.control():
+            match message:
+                case Flush():
+                    self._flushes.append(message)
+                case Reopen():
+                    self._reopens.append(message)
+                case Stop():
+                    self._stop = message if self._stop is None else self._sooner(self._stop, message)
+                    if not self.state.ended:
+                        self._set_state(State.DRAINING)
+                case _:
+                    raise TypeError(f"unknown control message {message!r}")
+
+    @property
+    def buffered(self) -> int:
+        """How many alerts are only in the channel's own buffer."""
+        return len(self._buffered)
+
+    @staticmethod
+    def _sooner(one: Stop, other: Stop) -> Stop:
+        deadlines = [stop.deadline for stop in (one, other) if stop.deadline is not None]
+        return Stop(min(deadlines, default=None))
+
+    def _out_of_time(self) -> bool:
+        return self._stop is not None and self._stop.deadline is not None and self._clock() >= self._stop.deadline
+
+    # -- what is done with the channel ----------------------------------------------------------------------
+
+    def _guarded(self, steps: Steps) -> Steps:
+        """Run steps that touch the channel; on failure do what the kind of failure asks for."""
+        try:
+            yield from steps
+        except Fatal as error:
+            self._fail(str(error))
+        except Gone as error:
+            self.last_error = str(error)
+            log.info("%s: %s", self._name, error)
+            self._abandon_all("unread")
+            self._stop = self._stop or Stop()
+        except Rejected as error:
+            self._narrow(str(error))
+        except Exception as error:
+            yield from self._back_off(error)
+
+    def _open(self) -> Steps:
+        if not self._is_open:
+            if self._stop is None:
+                self._set_state(State.STARTING)
+            yield Call(self._channel.open)
+            self._is_open = True
+        if self._stop is None:
+            self._set_state(State.RUNNING)
+
+    def _deliver(self) -> Steps:
+        yield from self._open()
+        entries = self._hand[: self._limit]
+        batch: Batch[Any] = Batch([entry[0] for entry in entries])
+        self._attempts += 1
+        self.busy_since = self._clock()
+        try:
+            yield Call(self._channel.write, (batch,))
+        except (Rejected, Retryable, Fatal, Gone, OSError):
+            self._account(entries, batch, complete=False)
+            raise
+        except Exception as error:
+            # A fault in rendering one item is that item's, not the destination's.
+            self._account(entries, batch, complete=False)
+            raise Rejected(f"{type(error).__name__}: {error}") from error
+        finally:
+            self.busy_since = None
+        self._account(entries, batch, complete=True)
+        self._recovered()
+
+    def _account(self, entries: list[Entry], batch: Batch[Any], *, complete: bool) -> None:
+        """Settle what the batch says is done; what is not stays in hand."""
+        if complete and not batch.rejections:
+            del self._hand[: len(entries)]
+            self._delivered(entries)
+            return
+        delivered: list[Entry] = []
+        left: list[Entry] = []
+        refused: list[tuple[Entry, str]] = []
+        for entry, verdict in zip(entries, batch.verdicts(complete=complete), strict=True):
+            if verdict is False:
+                left.append(entry)
+            elif isinstance(verdict, str):
+                refused.append((entry, verdict))
+            else:
+                delivered.append(entry)
+        self._hand[: len(entries)] = left
+        self._delivered(delivered)
+        for entry, reason in refused:
+            self._refused(entry, reason)
+        if delivered or refused:
+            self._attempts = 0
+
+    def _delivered(self, entries: list[Entry]) -> None:
+        """Make room for others; count and commit what is not only in the channel's own buffer."""
+        self._mailbox.settle(entries)
+        if not (self._channel.pending or self._buffered):
+            self.delivered += len(entries)
+            self._mailbox.confirm(entries)
+            return
+        self._buffered.extend(entries)
+        self._sunk(len(self._buffered) - self._channel.pending)
+        if self._flush_at is None and any(self._mailbox.awaits(entry) for entry in self._buffered):
+            self._flush_at = self._clock() + CHECKPOINT
+
+    def _sunk(self, count: int) -> None:
+        """Count and commit the oldest `count` alerts that had been in the channel's buffer."""
+        if count > 0:
+            sunk = [self._buffered.popleft() for _ in range(count)]
+            self.delivered += count
+            self._mailbox.confirm(sunk)
+
+    def _refused(self, entry: Entry, reason: str) -> None:
+        self.rejected += 1
+        self._host.rejected(entry[0], reason, self._attempts)
+        self._mailbox.settle([entry])
+        self._mailbox.confirm([entry])
+
+    def _recovered(self) -> None:
+        if self.failures:
+            log.info("%s: works again after %d failed attempts", self._name, self.failures)
+        self.failures = 0
+        self._attempts = 0
+        self._failing_since = None
+        self._limit = min(self._max_batch, self._limit * 2 if self._limit < self._max_batch else self._max_batch)
+        loss = self._mailbox.loss()
+        if loss is not None:
+            log.warning(
+                "%s: %d alerts lost between %.3f and %.3f (epoch seconds)", self._name, loss.count, loss.first, loss.last
+            )
+
+    def _flush_due(self) -> bool:
+        if self._flush_at is not None and self._clock() >= self._flush_at:
+            return True
+        return any(self._reached(flush) for flush in self._flushes)
+
+    def _until_flush(self) -> float | None:
+        return None if self._flush_at is None else max(0.0, self._flush_at - self._clock())
+
+    def _reached(self, flush: Flush) -> bool:
+        return self._mailbox.left >= flush.target
+
+    def _flush(self) -> Steps:
+        if self._buffered:
+            yield from self._open()
+        if self._is_open:
+            yield Call(self._channel.flush)
+        self._flushed()
+        for flush in [flush for flush in self._flushes if self._reached(flush)]:
+            self._flushes.remove(flush)
+            flush.done.set()
+
+    def _flushed(self) -> None:
+        self._flush_at = None
+        self._sunk(len(self._buffered) - self._channel.pending)
+
+    def _reopen(self) -> Steps:
+        try:
+            if self._is_open:
+                # Whatever happens in between, the channel has to be opened anew if this fails.
+                self._is_open = False
+                yield Call(self._channel.reopen)
+                self._is_open = True
+                self._flushed()
+            else:
+                yield from self._open()
+        finally:
+            reopens, self._reopens = self._reopens, []
+            for reopen in reopens:
+                reopen.done.set()
+
+    # -- failures -------------------------------------------------------------------------------------------
+
+    def _narrow(self, reason: str) -> None:
+        """Halve what is tried next; a single item that is refused alone goes to the dead letters."""
+        tried = min(self._limit, len(self._hand))
+        if tried > 1:
+            self._limit = tried // 2
+            return
+        self._refused(self._hand.pop(0), reason)
+        self._attempts = 0
+
+    def _back_off(self, error: Exception) -> Steps:
+        """Close, wait, and let the main loop try again, or give up."""
+        now = self._clock()
+        self.failures += 1
+        self.retried += min(self._limit, len(self._hand))
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        self.last_error = describe(error)
+        if self._retry.exhausted(self.failures, now - self._failing_since):
+            self._fail(f"{self.last_error}; gave up after {self.failures} attempts")
+            return
+        # The first attempt afterwards is a probe: one alert, not a whole batch, into what may still be broken.
+        self._limit = 1
+        pause = self._retry.pause(self.failures, at_least=getattr(error, "after", 0.0))
+        level = logging.WARNING if self.failures == 1 else logging.INFO
+        log.log(level, "%s: %s; next attempt in %.1f s", self._name, self.last_error, pause)
+        yield from self._close_channel()
+        if self._stop is None:
+            self._set_state(State.BACKOFF)
+        yield from self._pause(now + pause)
+
+    def _pause(self, until: float) -> Steps:
+        """Wait until then; a reopen or the first stop ends the pause, other mail does not."""
+        stopping = self._stop is not None
+        while (left := until - self._clock()) > 0 and not self._out_of_time():
+            if self._stop is not None and self._stop.deadline is not None:
+                left = min(left, max(0.0, self._stop.deadline - self._clock()))
+            yield Wait(left, control_only=True)
+            self._heed()
+            if self._reopens or (self._stop is not None and not stopping):
+                return
+
+    def _fail(self, reason: str) -> None:
+        self.last_error = reason
+        log.error("%s: failed: %s", self._name, reason)
+        self._set_state(State.FAILED)
+        self._abandon_all("failed")
+
+    def _abandon_all(self, reason: str) -> None:
+        """Drop what is in hand and in the mailbox, counted and into the dead letters."""
+        self._mailbox.close(reason)
+        hand, self._hand = self._hand, []
+        self._mailbox.settle(hand)
+        buffered = list(self._buffered)
+        self._buffered.clear()
+        self._mailbox.forsake(buffered + hand, reason)
+        count = len(buffered) + len(hand) + self._mailbox.discard(reason)
+        if count and reason != "unread":
+            log.error("%s: %d alerts not delivered (%s)", self._name, count, reason)
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def _shut(self) -> Steps:
+        self._mailbox.close("closed")
+        yield from self._close_channel()
+        if self.state is not State.FAILED:
+            self._set_state(State.CLOSED)
+
+    def _close_channel(self) -> Steps:
+        if self._is_open:
+            self._is_open = False
+            try:
+                yield Call(self._channel.close)
+            except Exception as error:
+                self.last_error = describe(error)
+                log.warning("%s: close: %s", self._name, self.last_error)
+
+    def _end(self) -> None:
+        """Let go of everybody who waits, whatever ended this life."""
+        self._mailbox.close("closed")
+        self._heed()
+        for flush in self._flushes:
+            flush.done.set()
+        for reopen in self._reopens:
+            reopen.done.set()
+
+    def _set_state(self, state: State) -> None:
+        if state is not self.state:
+            self.state = state
+            self._host.state_changed(state)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one line that names its kind when its text alone would not tell."""
+    text = str(error)
+    if isinstance(error, (Retryable, Rejected, Fatal, Gone)) or (isinstance(error, OSError) and text):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,442 @@
+"""Join a source, operators and sinks: `route`, `run`, `arun`, and the `Pipeline` that they are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import reactivex
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+
+from rxalerts.flow.sink import Sink
+from rxalerts.flow.source import Emitter, Source, SourceStats
+from rxalerts.flow.stats import SinkStats
+from rxalerts.sources import from_iterable
+
+log = logging.getLogger("rxalerts")
+
+Operator = Callable[[Observable[Any]], Observable[Any]]
+
+# A sink that has delivered nothing for so long, in seconds, is given up when no timeout was asked for.
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """Operators, and the sinks that get what comes out of them."""
+
+    operators: tuple[Operator, ...]
+    sinks: tuple[Sink[Any], ...]
+
+
+def route(*operators: Operator, to: Sink[Any] | Sequence[Sink[Any]]) -> Route:
+    """Describe one way from the source to one or several sinks.
+
+    Arguments:
+        operators: applied in order, as in `Observable.pipe`, of which there is no limit of seven here.
+        to: one sink or several; a sink may be the end of several routes.
+
+    >>> from rxalerts import operators as ops, sinks
+    >>> route(ops.at_least("warning"), to=sinks.CollectSink()).operators.__len__()
+    1
+    """
+    sinks = (to,) if isinstance(to, Sink) else tuple(to)
+    if not sinks:
+        raise ValueError("route(to=[]): name at least one sink")
+    return Route(operators, sinks)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every alert: per sink, per source, and `lost` over all.
+
+    `errors` holds what ended a source or a route early; `interrupted` tells that it was stopped from outside.
+    """
+
+    sinks: dict[str, SinkStats]
+    sources: tuple[SourceStats, ...]
+    seconds: float
+    interrupted: bool = False
+    errors: tuple[str, ...] = ()
+
+    @property
+    def lost(self) -> int:
+        """How many alerts reached a sink and not its destination, over all sinks."""
+        return sum(stats.lost + stats.depth for stats in self.sinks.values())
+
+    @property
+    def read(self) -> int:
+        """How many alerts the sources read."""
+        return sum(source.read for source in self.sources)
+
+    @property
+    def rejected(self) -> int:
+        """How many pieces of the input were no alert."""
+        return sum(source.rejected for source in self.sources)
+
+    @property
+    def delivered(self) -> int:
+        """How many alerts were delivered, over all sinks."""
+        return sum(stats.delivered for stats in self.sinks.values())
+
+    def __str__(self) -> str:
+        lines = [f"{'source':<20}{'read':>12}{'rejected':>12}"]
+        lines += [f"{s.name:<20}{s.read:>12}{s.rejected:>12}" for s in self.sources]
+        lines += [f"{'sink':<20}{'received':>12}{'delivered':>12}{'lost':>12}  state"]
+        for name, stats in self.sinks.items():
+            lost = stats.lost + stats.depth
+            why = f" ({', '.join(f'{k} {v}' for k, v in stats.dropped.items())})" if stats.dropped else ""
+            lines.append(f"{name:<20}{stats.received:>12}{stats.delivered:>12}{lost:>12}  {stats.state}{why}")
+        lines.append(f"lost: {self.lost}; {self.seconds:.1f} s" + ("; interrupted" if self.interrupted else ""))
+        return "\n".join([*lines, *(f"error: {error}" for error in self.errors)])
+
+
+class _Branch(Observable[Any]):
+    """The head of one route: hands on what the hub gives it, and keeps its own failure to itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observer: ObserverBase[Any] | None = None
+
+    def _subscribe_core(
+        self, observer: ObserverBase[Any], scheduler: SchedulerBase | None = None
+    ) -> DisposableBase:
+        self.observer = observer
+        return Disposable(self.leave)
+
+    def leave(self) -> None:
+        self.observer = None
+
+
+class Hub(ObserverBase[Any]):
+    """Hands each alert to every branch; a branch that raises is cut off and reported, the others go on.
+
+    The branches can be changed while alerts flow: `swap` returns when no emission into the old ones runs.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._branches: tuple[_Branch, ...] = ()
+        self._busy = False
+        self._turn = 0
+        self.finished = threading.Event()
+
+    def swap(self, branches: Sequence[_Branch]) -> tuple[_Branch, ...]:
+        """Send everything to `branches` from now on; returns the old ones, which are at rest."""
+        old, self._branches = self._branches, tuple(branches)
+        turn = self._turn
+        while self._busy and self._turn == turn:
+            time.sleep(0.001)
+        return old
+
+    def on_next(self, value: Any) -> None:
+        self._busy = True
+        for branch in self._branches:
+            observer = branch.observer
+            if observer is not None:
+                try:
+                    observer.on_next(value)
+                except Exception as error:
+                    self._cut(branch, error)
+        self._busy = False
+        self._turn += 1
+
+    def _cut(self, branch: _Branch, error: Exception) -> None:
+        log.exception("a route failed; the other routes go on")
+        observer = branch.observer
+        branch.leave()
+        if observer is not None:
+            observer.on_error(error)
+
+    def on_error(self, error: Exception) -> None:
+        self._report(f"source: {type(error).__name__}: {error}")
+        self.on_completed()
+
+    def on_completed(self) -> None:
+        self.finished.set()
+
+    def complete(self) -> None:
+        """Tell every branch that there is nothing more, so that operators let go of what they hold."""
+        complete_branches(self._branches)
+
+
+def complete_branches(branches: Iterable[_Branch]) -> None:
+    """End routes that get nothing any more."""
+    for branch in branches:
+        if branch.observer is not None:
+            branch.observer.on_completed()
+
+
+class Pipeline:
+    """A source, its routes and their sinks, with their common life: start, swap, reopen, stop, wait.
+
+    Arguments:
+        source: a `rxalerts.sources` source, any Observable of alerts, or an iterable of them.
+        routes: what `route` returns; a bare sink stands for a route without operators.
+        timeout: seconds that the sinks get, all together, to deliver what they hold when the source has ended
+            or `stop` was called; None: for as long as they get on (a sink that has delivered nothing for
+            30 s is given up).
+
+    The source runs on a thread of its own, so that a KeyboardInterrupt never falls between reading an alert and
+    handing it over. Delivery is that of the sinks; the report tells about every alert.
+    """
+
+    def __init__(
+        self,
+        source: Source[Any] | Observable[Any] | Iterable[Any],
+        *routes: Route | Sink[Any],
+        timeout: float | None = None,
+    ) -> None:
+        if not routes:
+            raise ValueError("nothing to run: give at least one route(…, to=sink)")
+        self._source: Observable[Any] = source if isinstance(source, Observable) else from_iterable(source)
+        self._timeout = timeout
+        self._errors: list[str] = []
+        self._interrupted = False
+        self._ended = threading.Event()
+        self._hub = Hub(self._errors.append)
+        self._sinks: dict[str, Sink[Any]] = {}
+        self._retired: dict[str, SinkStats] = {}
+        self._routes = [_as_route(each) for each in routes]
+        self._emitter: Emitter[Any] | None = None
+        self._subscription: DisposableBase | None = None
+        self._began = 0.0
+
+    @property
+    def sinks(self) -> dict[str, Sink[Any]]:
+        """The sinks by name, in the order of the routes."""
+        return dict(self._sinks)
+
+    def start(self) -> Pipeline:
+        """Connect the routes, start the sinks, then the source."""
+        self._began = time.monotonic()
+        self._hub.swap(self._connect(self._routes))
+        threading.Thread(target=self._feed, name="rxalerts-source", daemon=True).start()
+        return self
+
+    def _connect(self, routes: Sequence[Route]) -> list[_Branch]:
+        branches: list[_Branch] = []
+        for each in routes:
+            for sink in each.sinks:
+                self._adopt(sink)
+            branch = _Branch()
+            stream = reactivex.compose(*each.operators)(branch) if each.operators else branch
+            observer = _Tee([(sink, sink.observer()) for sink in each.sinks], self._errors.append)
+            stream.subscribe(observer.on_next, observer.on_error, observer.on_completed)
+            branches.append(branch)
+        return branches
+
+    def _adopt(self, sink: Sink[Any]) -> None:
+        if sink in self._sinks.values():
+            return
+        name, number = sink.name, 2
+        while name in self._sinks:
+            name, number = f"{sink.name}-{number}", number + 1
+        self._sinks[name] = sink
+        sink.states.subscribe(lambda state: self._sink_ended() if state.ended else None)
+        sink.start()
+
+    def _sink_ended(self) -> None:
+        """When no sink is left that could deliver anything, there is no reason to read on."""
+        if all(sink.state.ended for sink in self._sinks.values()):
+            self._stop_source()
+
+    def _feed(self) -> None:
+        if isinstance(self._source, Source):
+            self._emitter = self._source.emitter(self._hub)
+            if self._interrupted:
+                self._emitter.stop()
+            self._source.feed(self._hub, self._emitter)
+        else:
+            self._subscription = self._source.subscribe(self._hub)
+            self._hub.finished.wait()
+
+    def _stop_source(self) -> None:
+        if self._emitter is not None:
+            self._emitter.stop()
+        elif self._subscription is not None:
+            self._subscription.dispose()
+            self._hub.finished.set()
+
+    def stop(self) -> None:
+        """Ask the source to end; `wait` then drains the sinks within the timeout."""
+        self._interrupted = True
+        self._stop_source()
+
+    def reopen(self) -> None:
+        """Close and reopen every sink's channel, as SIGUSR1 does; returns at once."""
+        for sink in self._sinks.values():
+            sink.reopen()
+
+    def swap(self, *routes: Route | Sink[Any]) -> None:
+        """Replace the routes while alerts flow; sinks that are in both keep running with their mailboxes.
+
+        Sinks that are in no route any more deliver what they hold, within the timeout, and close.
+        """
+        before = dict(self._sinks)
+        keep = {sink for each in map(_as_route, routes) for sink in each.sinks}
+        self._sinks = {name: sink for name, sink in before.items() if sink in keep}
+        self._routes = [_as_route(each) for each in routes]
+        old = self._hub.swap(self._connect(self._routes))
+        complete_branches(old)
+        for name, sink in before.items():
+            if sink not in keep:
+                threading.Thread(target=self._retire, args=(name, sink), daemon=True).start()
+
+    def _retire(self, name: str, sink: Sink[Any]) -> None:
+        self._close([sink], self._timeout)
+        self._retired[f"{name} (retired)"] = sink.stats()
+
+    def wait(self) -> Report:
+        """Wait for the source's end, drain and close the sinks, and return the report.
+
+        A KeyboardInterrupt stops the source; a second one, while the sinks are drained, gives up on them.
+        """
+        try:
+            while not self._hub.finished.wait(0.2):
+                # Short waits: an interpreter on some systems notices Ctrl-C only between two.
+                continue
+        except KeyboardInterrupt:
+            self.stop()
+            self._hub.finished.wait(self._timeout if self._timeout is not None else PATIENCE)
+        self._hub.complete()
+        try:
+            self._close(list(self._sinks.values()), self._timeout)
+        except KeyboardInterrupt:
+            self._interrupted = True
+            self._close(list(self._sinks.values()), 0.0)
+        self._ended.set()
+        return self.report()
+
+    def report(self) -> Report:
+        """Return the counts as they are now."""
+        sources = (self._source.stats(),) if isinstance(self._source, Source) else ()
+        sinks = {name: sink.stats() for name, sink in self._sinks.items()}
+        return Report(
+            sinks={**sinks, **self._retired},
+            sources=sources,
+            seconds=time.monotonic() - self._began,
+            interrupted=self._interrupted,
+            errors=tuple(self._errors),
+        )
+
+    @staticmethod
+    def _close(sinks: Sequence[Sink[Any]], timeout: float | None) -> None:
+        """Let all drain at the same time, and see each one to its end."""
+        for sink in sinks:
+            sink.stop(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for sink in sinks:
+            if deadline is not None:
+                sink.close(max(0.0, deadline - time.monotonic()))
+                continue
+            progress, since = _progress(sink), time.monotonic()
+            while not sink.wait(0.1):
+                if (now := _progress(sink)) != progress:
+                    progress, since = now, time.monotonic()
+                elif time.monotonic() - since > PATIENCE:
+                    log.error("%s: nothing delivered for %g s: given up", sink.name, PATIENCE)
+                    sink.close(0.0)
+                    break
+
+
+def _progress(sink: Sink[Any]) -> int:
+    stats = sink.stats()
+    return stats.delivered + stats.lost
+
+
+@dataclass
+class _Tee:
+    """The end of a route: gives each alert to every one of its sinks."""
+
+    ends: list[tuple[Sink[Any], ObserverBase[Any]]]
+    report: Callable[[str], None]
+    on_next: Callable[[Any], None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # One call less per alert in the common case of a single sink.
+        self.on_next = self.ends[0][0].on_next if len(self.ends) == 1 else self._to_all
+
+    def _to_all(self, value: Any) -> None:
+        for sink, _ in self.ends:
+            sink.on_next(value)
+
+    def on_error(self, error: Exception) -> None:
+        names = ", ".join(sink.name for sink, _ in self.ends)
+        self.report(f"route to {names}: {type(error).__name__}: {error}")
+        for _, observer in self.ends:
+            observer.on_error(error)
+
+    def on_completed(self) -> None:
+        for _, observer in self.ends:
+            observer.on_completed()
+
+
+def _as_route(each: Route | Sink[Any]) -> Route:
+    return route(to=each) if isinstance(each, Sink) else each
+
+
+def run(
+    source: Source[Any] | Observable[Any] | Iterable[Any],
+    *routes: Route | Sink[Any],
+    timeout: float | None = None,
+) -> Report:
+    """Send everything that `source` emits through `routes`, wait for the end, and report.
+
+    Arguments, and what is promised: see `Pipeline`. Ctrl-C stops the source, drains the sinks and returns the
+    report, with `interrupted` set.
+
+    >>> from rxalerts import Alert, operators as ops, sinks
+    >>> kept = sinks.CollectSink()
+    >>> report = run([Alert("A shell", "warning"), Alert("A ping", "debug")], route(ops.at_least("warning"), to=kept))
+    >>> [alert.rule for alert in kept.items], report.lost
+    (['A shell'], 0)
+    """
+    return Pipeline(source, *routes, timeout=timeout).start().wait()
+
+
+async def arun(
+    source: Source[Any] | Observable[Any] | Iterable[Any],
+    *routes: Route | Sink[Any],
+    timeout: float | None = None,
+) -> Report:
+    """Do the same as `run` without blocking the running event loop.
+
+    Cancelling it stops the source and drains the sinks within `timeout` before the cancellation goes on.
+    """
+    pipeline = Pipeline(source, *routes, timeout=timeout).start()
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Report] = loop.create_future()
+
+    def deliver(result: Report | BaseException) -> None:
+        if not done.done():
+            if isinstance(result, BaseException):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
+
+    def wait() -> None:
+        result: Report | BaseException
+        try:
+            result = pipeline.wait()
+        except BaseException as error:
+            result = error
+        try:
+            loop.call_soon_threadsafe(deliver, result)
+        except RuntimeError:
+            log.debug("the event loop closed before the pipeline ended")
+
+    threading.Thread(target=wait, name="rxalerts-arun", daemon=True).start()
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        pipeline.stop()
+        await asyncio.wait([done])
+        raise

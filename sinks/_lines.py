@@ -1,0 +1,53 @@
+"""Write lines to a file descriptor so that a failure in the middle neither loses nor repeats one."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Sequence
+from itertools import accumulate
+
+
+class LineWriter:
+    """Writes whole lines with as few system calls as it can, and remembers where a failed one broke off.
+
+    What is left of a line that was written in part is `rest`: the next `write` to the same place has to begin
+    with it, in place of the whole line.
+    """
+
+    def __init__(self) -> None:
+        self.rest = b""
+
+    def write(self, fd: int, lines: Sequence[bytes]) -> int:
+        """Write `lines`, each with its newline; returns how many are wholly written.
+
+        Raises the OSError that stopped it with a `written` attribute that holds the same count.
+        """
+        ends = list(accumulate(map(len, lines)))
+        data = memoryview(b"".join(lines))
+        offset = 0
+        if self.rest:
+            offset = len(lines[0]) - len(self.rest)
+        try:
+            while offset < len(data):
+                offset += _write_some(fd, data[offset:])
+        except OSError as error:
+            self._tear(lines, ends, offset)
+            error.written = sum(end <= offset for end in ends)  # type: ignore[attr-defined]
+            raise
+        self.rest = b""
+        return len(lines)
+
+    def _tear(self, lines: Sequence[bytes], ends: list[int], offset: int) -> None:
+        whole = sum(end <= offset for end in ends)
+        begun = offset - (ends[whole - 1] if whole else 0)
+        self.rest = lines[whole][begun:] if begun and whole < len(lines) else b""
+
+
+def _write_some(fd: int, data: memoryview) -> int:
+    while True:
+        try:
+            return os.write(fd, data)
+        except BlockingIOError:
+            # A pipe or terminal that somebody made non-blocking: wait as a blocking one would.
+            select.select([], [fd], [])
