@@ -51,7 +51,7 @@ lint: $(VENV)/.dev-ready ## ruff
 
 types: $(VENV)/.dev-ready ## mypy and pyright, both strict
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 wheel: $(VENV)/.dev-ready ## build the wheel, install it into a fresh venv and try it outside of the tree
 	@.ci/try_wheel $(BIN)/python

@@ -34,7 +34,7 @@ def run(command: Sequence[str], *, stdout: Path | None = None, limit: float = 60
     A process that fails or takes more than `limit` seconds makes the row one that cannot be run.
     """
     with tempfile.TemporaryFile() as errors, contextlib.ExitStack() as stack:
-        out = stack.enter_context(open(stdout, "wb") if stdout else tempfile.TemporaryFile())
+        out = stack.enter_context(open(stdout, "w+b") if stdout else tempfile.TemporaryFile())
         started = time.perf_counter()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, cwd="/")
         status, usage = _wait(child, started + limit)
