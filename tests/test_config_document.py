@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxalerts.config.document import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_VALUES,
-    ListNode,
-    MapNode,
-    Node,
-    ScalarNode,
-    load_document,
-    parse_text,
-)
+from rxalerts.config.document import MAX_BYTES, MAX_DEPTH, MAX_VALUES, load_document, parse_text
+from rxalerts.config.nodes import ListNode, MapNode, Node, ScalarNode
 from rxalerts.config.problems import Place, Problems
 from rxalerts.config.values import read_plain
 

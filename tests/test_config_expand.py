@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxalerts.config.document import MapNode, parse_text
+from rxalerts.config.document import parse_text
 from rxalerts.config.expand import MAX_LENGTH, MAX_REPLACEMENTS, ExpansionError, expand, expand_tree
+from rxalerts.config.nodes import MapNode
 from rxalerts.config.problems import Problems
 from rxalerts.config.values import convert, read_plain
 

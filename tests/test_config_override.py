@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxalerts.config.document import MapNode, parse_text
+from rxalerts.config.document import parse_text
+from rxalerts.config.nodes import MapNode
 from rxalerts.config.override import OverrideError, apply_overrides, parse_key, parse_override
 from rxalerts.config.problems import Problems
 from rxalerts.config.values import read_map

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from rxalerts.config.document import Entry, ListNode, MapNode, Node, ScalarNode, make_list, make_map
+from rxalerts.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, make_list, make_map
 from rxalerts.config.problems import Place, Problems
 
 MAX_REPLACEMENTS = 1000

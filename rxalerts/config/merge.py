@@ -10,18 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from rxalerts.config.document import (
-    Entry,
-    ListNode,
-    MapNode,
-    Node,
-    ScalarNode,
-    kind_of,
-    load_document,
-    make_list,
-    make_map,
-)
+from rxalerts.config.document import load_document
 from rxalerts.config.expand import expand_tree
+from rxalerts.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, kind_of, make_list, make_map
 from rxalerts.config.override import apply_overrides, parse_override
 from rxalerts.config.problems import Place, Problems, did_you_mean
 

@@ -11,18 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from rxalerts.config.document import (
-    MAX_DEPTH,
-    Entry,
-    ListNode,
-    MapNode,
-    Node,
-    ScalarNode,
-    kind_of,
-    make_list,
-    make_map,
-    parse_text,
-)
+from rxalerts.config.document import MAX_DEPTH, parse_text
+from rxalerts.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, kind_of, make_list, make_map
 from rxalerts.config.problems import Place, Problems
 
 

@@ -18,6 +18,16 @@ SWITCHES: Final = {
 QUOTED: Final = frozenset({"http_output.url"})
 """Keys from whose values Falco (0.35 and later) strips quotes that are part of the value."""
 
+UNUSED: Final[dict[str, frozenset[str]]] = {"grpc": frozenset({"threadiness"})}
+"""Keys of the channels' sections that have no meaning here and are accepted in silence."""
+
+SHIPPED: Final = {
+    "file_output.filename": "./events.txt",
+    "program_output.program": "jq '{text: .output}' | curl -d @- -X POST https://hooks.slack.com/services/XXX",
+    "http_output.url": "http://some.url/some/path/",
+}
+"""Values that Falco's documentation shows for keys without a default, for the example."""
+
 OWN: Final = "rxalerts"
 """The one top-level key for what Falco has no key for."""
 

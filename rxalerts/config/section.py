@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from rxalerts.config.document import MapNode, Node, ScalarNode, kind_of
+from rxalerts.config.nodes import MapNode, Node, ScalarNode, kind_of
 from rxalerts.config.problems import Place, Problems, did_you_mean
 from rxalerts.config.values import ConversionError, convert
 

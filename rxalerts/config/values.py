@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from rxalerts.config.document import ListNode, MapNode, Node, ScalarNode, kind_of
+from rxalerts.config.nodes import ListNode, MapNode, Node, ScalarNode, kind_of, quoted
 from rxalerts.config.problems import Place, did_you_mean
 
 
@@ -126,6 +126,26 @@ def convert(node: Node, kind: Any) -> Any:
     return _convert_scalar(node, container)
 
 
+def settable(kind: Any) -> bool:
+    """Say whether a configuration file can hold a value of this type.
+
+    >>> from typing import TextIO
+    >>> settable(int | None), settable(tuple[str, ...]), settable(TextIO), settable(Callable[[str], int])
+    (True, True, False, False)
+    """
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return settable(get_args(kind)[0])
+    if origin in (Union, types.UnionType):
+        return any(settable(each) for each in get_args(kind) if each is not type(None))
+    container: Any = origin or kind
+    if origin is Literal or dataclasses.is_dataclass(container):
+        return True
+    if container in (Sequence, Collection) or _is(container, Mapping, list, tuple, AbstractSet):
+        return True
+    return container is not object and _reader_of(container)[0] is not None
+
+
 def _is(kind: Any, *bases: type) -> bool:
     return isinstance(kind, type) and issubclass(kind, bases)
 
@@ -140,7 +160,7 @@ def _convert_scalar(node: Node, kind: Any) -> Any:
         return reader(node.text)
     except ValueError as error:
         reason = str(error) if kind in (bool, int, float) else f"{error}" or wanted
-        raise ConversionError(node.place, f"is {node.text!r}{_unset(node)}: {reason}") from None
+        raise ConversionError(node.place, f"is {quoted(node.text)}{_unset(node)}: {reason}") from None
 
 
 def _reader_of(kind: Any) -> tuple[Callable[[str], Any] | None, str]:
@@ -212,10 +232,11 @@ def _convert_literal(node: Node, choices: tuple[Any, ...]) -> Any:
         if isinstance(choice, bool) and text in (_TRUE if choice else _FALSE):
             return choice
     remedy = f"write one of {', '.join(names)}{did_you_mean(text or '', names)}"
-    raise ConversionError(node.place, f"is {kind_of(node) if text is None else repr(text)}: {remedy}")
+    raise ConversionError(node.place, f"is {kind_of(node) if text is None else quoted(text)}: {remedy}")
 
 
 def _convert_items(node: Node, container: Any, arguments: tuple[Any, ...]) -> Any:
+    make: Any = container
     if isinstance(node, MapNode):
         raise ConversionError(node.place, "is a map: write a list, as in [a, b]")
     items = node.items if isinstance(node, ListNode) else () if node.is_null else (node,)
@@ -228,7 +249,7 @@ def _convert_items(node: Node, container: Any, arguments: tuple[Any, ...]) -> An
         kinds = [arguments[0] if arguments else Any] * len(items)
     values: list[Any] = [convert(item, kind) for item, kind in zip(items, kinds, strict=True)]
     if _is(container, tuple, list, set, frozenset):
-        return container(values)
+        return make(values)
     gathered: Any = frozenset(values) if _is(container, AbstractSet) else tuple(values)
     return gathered
 

@@ -1,0 +1,59 @@
+"""What stands between the stream and one channel: keys of a channel that become operators of its route.
+
+Adding one means a line in `STEPS`: the key, the operator of `rxalerts.operators` that it is handed
+to, the type of its value and its help.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rxalerts import operators
+from rxalerts.errors import OptionError
+from rxalerts.priority import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One key: the operator's name, the type of the value, and one sentence for the docs."""
+
+    operator: str
+    kind: Any
+    help: str
+
+
+STEPS: dict[str, Step] = {
+    "priority": Step("at_least", Priority, "only alerts of this priority and more urgent ones"),
+    "where": Step("where", str, "only alerts that meet this condition, in Falco's condition syntax"),
+}
+"""The steps in the order in which a route applies them."""
+
+
+def available_steps() -> dict[str, Step]:
+    """Return the steps whose operators are there."""
+    return {key: step for key, step in STEPS.items() if hasattr(operators, step.operator)}
+
+
+def build_steps(values: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
+    """Return the operators for the steps of one channel, in order.
+
+    Raises:
+        OptionError: an operator is missing or refuses its value.
+
+    >>> len(build_steps({"priority": Priority.WARNING}))
+    1
+    """
+    return [_build(key, values[key]) for key in STEPS if key in values]
+
+
+def _build(key: str, value: Any) -> Callable[[Any], Any]:
+    make: Any = getattr(operators, STEPS[key].operator, None)
+    if make is None:
+        raise OptionError(
+            key, f"needs the operator {STEPS[key].operator!r}, which is not installed: remove the key"
+        )
+    try:
+        built: Callable[[Any], Any] = make(value)
+    except (ValueError, TypeError) as error:
+        raise OptionError(key, str(error)) from error
+    return built
