@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from reactivex import Observable
-from reactivex import operators as rx
 
 from rxalerts.alert import Alert
+from rxalerts.flow.chain import chained
 from rxalerts.format import Formatted
 from rxalerts.priority import Priority
 
@@ -36,7 +36,11 @@ def at_least(priority: str | int | Priority) -> Callable[[Observable[A]], Observ
     """
     limit = Priority.parse(priority)
 
-    def urgent(alert: A) -> bool:
-        return alert.priority <= limit
+    def step(on_next: Callable[[A], None]) -> Callable[[A], None]:
+        def each(alert: A) -> None:
+            if alert.priority <= limit:
+                on_next(alert)
 
-    return rx.filter(urgent)
+        return each
+
+    return chained(step)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from reactivex import Observable
-from reactivex import operators as rx
 
 from rxalerts.alert import Alert
+from rxalerts.flow.chain import chained
 from rxalerts.format import Format, Formatted
 
 
@@ -72,8 +72,11 @@ def render(format: Format) -> Callable[[Observable[Alert | Formatted]], Observab
     """Render each alert in `format`; what is formatted already is rendered anew."""
     draw, content_type = format.render, format.content_type
 
-    def formatted(item: Alert | Formatted) -> Formatted:
-        alert = item.alert if isinstance(item, Formatted) else item
-        return Formatted(alert, draw(alert), content_type)
+    def step(on_next: Callable[[Formatted], None]) -> Callable[[Alert | Formatted], None]:
+        def each(item: Alert | Formatted) -> None:
+            alert = item.alert if isinstance(item, Formatted) else item
+            on_next(Formatted(alert, draw(alert), content_type))
 
-    return rx.map(formatted)
+        return each
+
+    return chained(step)

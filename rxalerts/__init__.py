@@ -1,1 +1,17 @@
 """Falco security alerts as ReactiveX streams: read, filter, format, deliver."""
+
+from rxalerts._version import __version__ as __version__
+from rxalerts.alert import Alert as Alert
+from rxalerts.errors import AlertError as AlertError
+from rxalerts.errors import ConfigError as ConfigError
+from rxalerts.errors import OptionError as OptionError
+from rxalerts.errors import RxAlertsError as RxAlertsError
+from rxalerts.format import Format as Format
+from rxalerts.format import Formatted as Formatted
+from rxalerts.pipeline import Pipeline as Pipeline
+from rxalerts.pipeline import Report as Report
+from rxalerts.pipeline import Route as Route
+from rxalerts.pipeline import arun as arun
+from rxalerts.pipeline import route as route
+from rxalerts.pipeline import run as run
+from rxalerts.priority import Priority as Priority

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import reactivex
@@ -15,6 +15,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
+from rxalerts.flow.chain import Chain
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source, SourceStats
 from rxalerts.flow.stats import SinkStats
@@ -104,15 +105,23 @@ class _Branch(Observable[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.observer: ObserverBase[Any] | None = None
+        self.on_next: Callable[[Any], None] = _nobody
 
-    def _subscribe_core(
-        self, observer: ObserverBase[Any], scheduler: SchedulerBase | None = None
-    ) -> DisposableBase:
-        self.observer = observer
+    def _subscribe_core(self, observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        self.connect(observer, observer.on_next)
         return Disposable(self.leave)
+
+    def connect(self, observer: ObserverBase[Any], on_next: Callable[[Any], None]) -> None:
+        self.observer = observer
+        self.on_next = on_next
 
     def leave(self) -> None:
         self.observer = None
+        self.on_next = _nobody
+
+
+def _nobody(_: Any) -> None:
+    """Take what goes into a route that has ended."""
 
 
 class Hub(ObserverBase[Any]):
@@ -127,6 +136,7 @@ class Hub(ObserverBase[Any]):
         self._busy = False
         self._turn = 0
         self.finished = threading.Event()
+        self.when_finished: Callable[[], None] | None = None
 
     def swap(self, branches: Sequence[_Branch]) -> tuple[_Branch, ...]:
         """Send everything to `branches` from now on; returns the old ones, which are at rest."""
@@ -139,12 +149,10 @@ class Hub(ObserverBase[Any]):
     def on_next(self, value: Any) -> None:
         self._busy = True
         for branch in self._branches:
-            observer = branch.observer
-            if observer is not None:
-                try:
-                    observer.on_next(value)
-                except Exception as error:
-                    self._cut(branch, error)
+            try:
+                branch.on_next(value)
+            except Exception as error:
+                self._cut(branch, error)
         self._busy = False
         self._turn += 1
 
@@ -161,6 +169,8 @@ class Hub(ObserverBase[Any]):
 
     def on_completed(self) -> None:
         self.finished.set()
+        if self.when_finished is not None:
+            self.when_finished()
 
     def complete(self) -> None:
         """Tell every branch that there is nothing more, so that operators let go of what they hold."""
@@ -200,7 +210,6 @@ class Pipeline:
         self._timeout = timeout
         self._errors: list[str] = []
         self._interrupted = False
-        self._ended = threading.Event()
         self._hub = Hub(self._errors.append)
         self._sinks: dict[str, Sink[Any]] = {}
         self._retired: dict[str, SinkStats] = {}
@@ -213,6 +222,10 @@ class Pipeline:
     def sinks(self) -> dict[str, Sink[Any]]:
         """The sinks by name, in the order of the routes."""
         return dict(self._sinks)
+
+    def when_finished(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, from any thread, when the source has ended; to be set before `start`."""
+        self._hub.when_finished = callback
 
     def start(self) -> Pipeline:
         """Connect the routes, start the sinks, then the source."""
@@ -228,8 +241,14 @@ class Pipeline:
                 self._adopt(sink)
             branch = _Branch()
             stream = reactivex.compose(*each.operators)(branch) if each.operators else branch
-            observer = _Tee([(sink, sink.observer()) for sink in each.sinks], self._errors.append)
-            stream.subscribe(observer.on_next, observer.on_error, observer.on_completed)
+            end = _Tee([(sink, sink.observer()) for sink in each.sinks], self._errors.append)
+            if stream is branch:
+                branch.connect(end, end.on_next)
+            elif isinstance(stream, Chain) and stream.root is branch:
+                # Nothing but our own stateless steps: no subscription in between.
+                branch.connect(end, stream.compiled(end.on_next))
+            else:
+                stream.subscribe(end.on_next, end.on_error, end.on_completed)
             branches.append(branch)
         return branches
 
@@ -263,7 +282,7 @@ class Pipeline:
             self._emitter.stop()
         elif self._subscription is not None:
             self._subscription.dispose()
-            self._hub.finished.set()
+            self._hub.on_completed()
 
     def stop(self) -> None:
         """Ask the source to end; `wait` then drains the sinks within the timeout."""
@@ -305,14 +324,20 @@ class Pipeline:
                 continue
         except KeyboardInterrupt:
             self.stop()
-            self._hub.finished.wait(self._timeout if self._timeout is not None else PATIENCE)
+        return self.drain(self._timeout)
+
+    def drain(self, timeout: float | None) -> Report:
+        """Let the sinks deliver what they hold and close them, within `timeout`, and return the report.
+
+        Called when the source has ended or `stop` was called: the source gets part of that time to notice.
+        """
+        self._hub.finished.wait(PATIENCE if timeout is None else timeout)
         self._hub.complete()
         try:
-            self._close(list(self._sinks.values()), self._timeout)
+            self._close(list(self._sinks.values()), timeout)
         except KeyboardInterrupt:
             self._interrupted = True
             self._close(list(self._sinks.values()), 0.0)
-        self._ended.set()
         return self.report()
 
     def report(self) -> Report:
@@ -352,19 +377,17 @@ def _progress(sink: Sink[Any]) -> int:
     return stats.delivered + stats.lost
 
 
-@dataclass
-class _Tee:
+class _Tee(ObserverBase[Any]):
     """The end of a route: gives each alert to every one of its sinks."""
 
-    ends: list[tuple[Sink[Any], ObserverBase[Any]]]
-    report: Callable[[str], None]
-    on_next: Callable[[Any], None] = field(init=False)
+    def __init__(self, ends: list[tuple[Sink[Any], ObserverBase[Any]]], report: Callable[[str], None]) -> None:
+        self.ends = ends
+        self.report = report
+        if len(ends) == 1:
+            # One call less per alert in the common case of a single sink.
+            self.on_next = ends[0][0].on_next  # type: ignore[method-assign]
 
-    def __post_init__(self) -> None:
-        # One call less per alert in the common case of a single sink.
-        self.on_next = self.ends[0][0].on_next if len(self.ends) == 1 else self._to_all
-
-    def _to_all(self, value: Any) -> None:
+    def on_next(self, value: Any) -> None:
         for sink, _ in self.ends:
             sink.on_next(value)
 

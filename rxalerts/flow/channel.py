@@ -90,9 +90,9 @@ class Batch(Sequence[T], Generic[T]):
         """Mark one item as refused by the destination, with the reason."""
         self._marks[index] = reason
 
-    def verdicts(self, *, complete: bool) -> list[str | None | bool]:
+    def verdicts(self, *, complete: bool) -> list[str | bool | None]:
         """Return for each item None (delivered), a reason (rejected) or False (still to do)."""
-        verdicts: list[str | None | bool] = [None if complete else False] * len(self._items)
+        verdicts: list[str | bool | None] = [None if complete else False] * len(self._items)
         verdicts[: self._done] = [None] * min(self._done, len(verdicts))
         for index, mark in self._marks.items():
             verdicts[index] = mark

@@ -122,8 +122,10 @@ class Mailbox:
         self._impatient = False
         self._low_waiters: list[Callable[[], None]] = []
         self._closed: str | None = None
+        # The capacity while open, 0 when closed: one comparison on the hot path.
+        self._room = self.capacity
+        self._refused = 0
         self._spell: list[float] = []
-        self.received = 0
         self.entered = 0
         self.left = 0
         self.dropped: dict[str, int] = {}
@@ -138,32 +140,40 @@ class Mailbox:
             seq, mark: the emission it belongs to, see `rxalerts.flow.scope`.
             may_wait: with BLOCK and no room: answer FULL, so that the producer can wait, instead of pressing.
         """
-        evicted: Entry | None = None
+        outcome, evicted = Offer.ACCEPTED, None
         with self._lock:
-            if self._closed is None and len(self._queue) + self._in_hand < self.capacity:
-                self._enter(item, seq, mark)
-                outcome = Offer.ACCEPTED
+            if len(self._queue) + self._in_hand < self._room:
+                # The hot path: written out, not called.
+                self.entered += 1
+                if mark is not None:
+                    mark = self._held(mark, seq)
+                self._queue.append((item, self._clock(), seq, mark))
             else:
                 outcome, evicted = self._overflow(item, seq, mark, may_wait)
-            waker = None
-            if not self._control_only:
-                waker, self._waker = self._waker, None
+            waker = self._waker
+            if waker is not None:
+                waker = self._wake()
         if waker is not None:
             waker()
         if outcome is not Offer.ACCEPTED:
             self._report(outcome, item, evicted)
         return outcome
 
+    def _wake(self) -> Callable[[], None] | None:
+        if self._control_only:
+            return None
+        waker, self._waker = self._waker, None
+        return waker
+
     def _enter(self, item: Any, seq: int, mark: Mark | None) -> None:
-        self.received += 1
         self.entered += 1
         if mark is not None:
-            # Accepted into memory is all that such a mark asks for.
             mark = self._held(mark, seq)
         self._queue.append((item, self._clock(), seq, mark))
 
     def _held(self, mark: Mark, seq: int) -> Mark | None:
         if not mark.until_delivered:
+            # Accepted into memory is all that such a mark asks for.
             return None
         mark.hold(seq)
         return mark
@@ -171,7 +181,7 @@ class Mailbox:
     def _overflow(self, item: Any, seq: int, mark: Mark | None, may_wait: bool) -> tuple[Offer, Entry | None]:
         """Apply the policy, under the lock: the outcome and the entry that had to go, if any."""
         if self._closed is not None:
-            self.received += 1
+            self._refused += 1
             self._count_drop(self._closed)
             return Offer.CLOSED, None
         policy = self.on_full
@@ -185,7 +195,7 @@ class Mailbox:
                 return Offer.PRESSED, None
             policy = self._then
         if policy is Overflow.FAIL:
-            self.received += 1
+            self._refused += 1
             self._count_drop("overflow")
             return Offer.OVERFLOW, None
         if policy is not Overflow.DROP_NEWEST and not len(self._queue):
@@ -194,7 +204,7 @@ class Mailbox:
             return Offer.ACCEPTED, None
         evicted = self._evict(policy, item)
         if evicted is None:
-            self.received += 1
+            self._refused += 1
             self._count_drop("overflow")
             return Offer.DROPPED, None
         self._count_drop("overflow")
@@ -345,6 +355,7 @@ class Mailbox:
         """Refuse everything from now on, under `reason`; what is inside can still be taken."""
         with self._lock:
             self._closed = self._closed or reason
+            self._room = 0
             waiters = self._relieved()
         for waiter in waiters:
             waiter()
@@ -388,6 +399,11 @@ class Mailbox:
 
     def _depth(self) -> int:
         return len(self._queue) + self._in_hand
+
+    @property
+    def received(self) -> int:
+        """How many items were offered, those that were refused included."""
+        return self.entered + self._refused
 
     @property
     def depth(self) -> int:

@@ -137,9 +137,7 @@ class Source(Observable[T]):
         else:
             observer.on_completed()
 
-    def _subscribe_core(
-        self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None
-    ) -> DisposableBase:
+    def _subscribe_core(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
         emitter = self.emitter(observer)
         if self.live or asyncio._get_running_loop() is not None:
             thread = threading.Thread(

@@ -275,7 +275,11 @@ class Supervisor:
         loss = self._mailbox.loss()
         if loss is not None:
             log.warning(
-                "%s: %d alerts lost between %.3f and %.3f (epoch seconds)", self._name, loss.count, loss.first, loss.last
+                "%s: %d alerts lost between %.3f and %.3f (epoch seconds)",
+                self._name,
+                loss.count,
+                loss.first,
+                loss.last,
             )
 
     def _flush_due(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import heapq
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -167,7 +166,9 @@ def parse_moment(moment: Moment) -> int:
             return parse_moment(date.fromisoformat(moment))
         return parse_rfc3339(moment)
     except ValueError as error:
-        raise ValueError(f"{moment!r} is no moment (RFC 3339 such as 2026-01-31T12:00:00Z, or a date): {error}") from None
+        raise ValueError(
+            f"{moment!r} is no moment (RFC 3339 such as 2026-01-31T12:00:00Z, or a date): {error}"
+        ) from None
 
 
 _time_ns: Callable[[Alert], int] = attrgetter("time_ns")

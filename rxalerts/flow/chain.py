@@ -1,0 +1,89 @@
+"""Stateless operators that compose into one function.
+
+reactivex wraps the observer of every stage (0.13 µs each) and looks for a trampoline at every subscription. A
+`Chain` is an ordinary Observable that remembers its steps instead: another step on top makes a longer chain, and
+only its end is subscribed to. Between foreign operators it behaves like any other Observable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+# Given what to call with each result, return what to call with each item.
+Step = Callable[[Callable[[B], None]], Callable[[A], None]]
+
+
+class Chain(Observable[B]):
+    """The items of `root` after `steps`; what a step raises ends the stream with `on_error`, as in reactivex."""
+
+    def __init__(self, root: Observable[Any], steps: tuple[Step[Any, Any], ...]) -> None:
+        super().__init__()
+        self.root = root
+        self.steps = steps
+
+    def compiled(self, on_next: Callable[[B], None]) -> Callable[[Any], None]:
+        """Return the one function that sends an item of the root through all steps into `on_next`."""
+        for step in reversed(self.steps):
+            on_next = step(on_next)
+        return on_next
+
+    def _subscribe_core(self, observer: ObserverBase[B], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        head = self.compiled(observer.on_next)
+
+        def on_next(value: Any) -> None:
+            try:
+                head(value)
+            except Exception as error:
+                observer.on_error(error)
+
+        return self.root.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
+
+
+def chained(step: Step[A, B]) -> Callable[[Observable[A]], Observable[B]]:
+    """Make an operator of a step.
+
+    >>> import reactivex
+    >>> doubled = chained(lambda on_next: lambda number: on_next(2 * number))
+    >>> reactivex.of(1, 2).pipe(doubled, doubled).subscribe(print) and None
+    4
+    8
+    """
+
+    def operator(source: Observable[A]) -> Observable[B]:
+        if isinstance(source, Chain):
+            return Chain(source.root, (*source.steps, step))
+        return Chain(source, (step,))
+
+    return operator
+
+
+def mapped(function: Callable[[A], B]) -> Callable[[Observable[A]], Observable[B]]:
+    """Make an operator that sends on `function(item)` for each item."""
+
+    def step(on_next: Callable[[B], None]) -> Callable[[A], None]:
+        def each(item: A) -> None:
+            on_next(function(item))
+
+        return each
+
+    return chained(step)
+
+
+def filtered(predicate: Callable[[A], bool]) -> Callable[[Observable[A]], Observable[A]]:
+    """Make an operator that sends on the items for which `predicate` is true."""
+
+    def step(on_next: Callable[[A], None]) -> Callable[[A], None]:
+        def each(item: A) -> None:
+            if predicate(item):
+                on_next(item)
+
+        return each
+
+    return chained(step)
