@@ -36,7 +36,7 @@ def sink_classes() -> dict[str, type[Sink[Any]]]:
     """
     found: dict[str, type[Sink[Any]]] = {}
     for name in sorted({*dir(sinks), *getattr(sinks, "__all__", ())}):
-        item: Any = getattr(sinks, name)
+        item: Any = getattr(sinks, name, None)
         if inspect.isclass(item) and issubclass(item, Sink) and item.channel_name:
             found[item.channel_name] = item
     return found
