@@ -52,16 +52,18 @@ class Fatal(SinkFault):
 class Batch(Sequence[T], Generic[T]):
     """The items of one `write`, oldest first, with a note of which of them are done.
 
-    A write that returns has delivered everything that it did not `reject`. A write that raises has delivered
-    what it marked with `done` or `confirm`; the rest stays at the head of the mailbox.
+    A write that returns has delivered everything that it did not `reject`. A write that raises, or that returns
+    after `keep`, has delivered what it marked with `done` or `confirm`; the rest stays at the head of the mailbox.
     """
 
-    __slots__ = ("_done", "_items", "_marks")
+    __slots__ = ("_done", "_items", "_marks", "kept", "pause")
 
     def __init__(self, items: list[T]) -> None:
         self._items = items
         self._done = 0
         self._marks: dict[int, str | None] = {}
+        self.kept = False
+        self.pause: float | None = None
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -85,6 +87,18 @@ class Batch(Sequence[T], Generic[T]):
     def confirm(self, index: int) -> None:
         """Mark one item as delivered, out of order."""
         self._marks[index] = None
+
+    def keep(self, pause: float | None = None) -> None:
+        """Say that this write returns early: what is not marked comes again, first, and with newer items behind it.
+
+        So a channel keeps several requests under way, or waits for a batch to fill. It counts neither as a
+        failure nor as delivered.
+
+        Arguments:
+            pause: seconds to wait for newer items before the next write; None: call again at once.
+        """
+        self.kept = True
+        self.pause = pause
 
     def reject(self, index: int, reason: str) -> None:
         """Mark one item as refused by the destination, with the reason."""

@@ -86,6 +86,13 @@ class Emitter(Generic[T]):
                 if scope.pressed:
                     scope.wait(self.stopped)
 
+    def offer(self, item: T, mark: Mark | None = None, seq: int = 0) -> Scope:
+        """Emit one item without waiting; whoever wants to be waited for is in `pressed` of the scope returned."""
+        scope = Scope(mark or self._mark, seq)
+        with scope:
+            self._observer.on_next(item)
+        return scope
+
     async def emit_async(self, item: T, mark: Mark | None = None, seq: int = 0) -> Scope:
         """Emit one item on an event loop, without waiting; await `wait_async` of the scope that it returns."""
         scope = Scope(mark or self._mark, seq)

@@ -111,6 +111,7 @@ class Supervisor:
         self.failures = 0
         self.last_error: str | None = None
         self.busy_since: float | None = None
+        self._kept_since: float | None = None
 
     # -- the main loop --------------------------------------------------------------------------------------
 
@@ -125,10 +126,10 @@ class Supervisor:
                     self._abandon_all("shutdown")
                 if self._reopens:
                     yield from self._guarded(self._reopen())
-                elif self._hand or self._take():
-                    yield from self._guarded(self._deliver())
                 elif self._flush_due():
                     yield from self._guarded(self._flush())
+                elif self._take():
+                    yield from self._guarded(self._deliver())
                 elif self._stop is not None:
                     if not self._buffered:
                         break
@@ -140,8 +141,15 @@ class Supervisor:
             self._end()
 
     def _take(self) -> bool:
-        self._hand = self._mailbox.take(self._max_batch)
+        """Have something in hand: what a write left there, with newer items behind it if the channel kept it."""
+        if not self._hand or self._kept_since is not None:
+            self._hand += self._mailbox.take(max(0, self._max_batch - len(self._hand)))
         return bool(self._hand)
+
+    @property
+    def hurried(self) -> bool:
+        """Whether somebody waits for the sink to have delivered what it has: a flush, a reopen or the end."""
+        return bool(self._flushes or self._reopens or self._stop)
 
     def _heed(self) -> None:
         for message in self._mailbox.control():
@@ -201,8 +209,10 @@ class Supervisor:
         yield from self._open()
         entries = self._hand[: self._limit]
         batch: Batch[Any] = Batch([entry[0] for entry in entries])
-        self._attempts += 1
-        self.busy_since = self._clock()
+        since, self._kept_since = self._kept_since, None
+        self._attempts += since is None
+        # A write that goes on with what it kept has been busy since it got no further.
+        self.busy_since = began = self._clock() if since is None else since
         try:
             yield Call(self._channel.write, (batch,))
         except (Rejected, Retryable, Fatal, Gone, OSError):
@@ -214,15 +224,28 @@ class Supervisor:
             raise Rejected(f"{type(error).__name__}: {error}") from error
         finally:
             self.busy_since = None
-        self._account(entries, batch, complete=True)
-        self._recovered()
+        settled = self._account(entries, batch, complete=not batch.kept)
+        if settled:
+            self._recovered()
+        if batch.kept:
+            yield from self._linger(batch, self._clock() if settled else began)
 
-    def _account(self, entries: list[Entry], batch: Batch[Any], *, complete: bool) -> None:
-        """Settle what the batch says is done; what is not stays in hand."""
+    def _linger(self, batch: Batch[Any], since: float) -> Steps:
+        """Let the channel go on with what it kept, after the pause that it asked for."""
+        self._kept_since = since
+        if batch.pause is not None:
+            before = len(self._hand)
+            if self._take() and len(self._hand) == before:
+                # What waits and finds no room in the hand must not end the pause.
+                yield Wait(batch.pause, control_only=self._mailbox.waiting > 0)
+            self._kept_since = self._clock()
+
+    def _account(self, entries: list[Entry], batch: Batch[Any], *, complete: bool) -> bool:
+        """Settle what the batch says is done; what is not stays in hand. Tells whether anything was settled."""
         if complete and not batch.rejections:
             del self._hand[: len(entries)]
             self._delivered(entries)
-            return
+            return True
         delivered: list[Entry] = []
         left: list[Entry] = []
         refused: list[tuple[Entry, str]] = []
@@ -239,6 +262,7 @@ class Supervisor:
             self._refused(entry, reason)
         if delivered or refused:
             self._attempts = 0
+        return complete or bool(delivered or refused)
 
     def _delivered(self, entries: list[Entry]) -> None:
         """Make room for others; count and commit what is not only in the channel's own buffer."""
