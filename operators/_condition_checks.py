@@ -64,9 +64,7 @@ def _priority(operator: str, values: Sequence[Value]) -> Test:
     if operator == "exists":
         return lambda alert: True
     wanted = [_as_priority(value) for value in values]
-    chosen = tuple(
-        any(_ORDER[_SEVERITY.get(operator, "=")](level, number) for number in wanted) for level in range(8)
-    )
+    chosen = tuple(any(_ORDER[_SEVERITY.get(operator, "=")](level, number) for number in wanted) for level in range(8))
     return lambda alert: chosen[alert.priority]
 
 

@@ -45,9 +45,7 @@ class ConditionError(RxAlertsError):
                   ^
     """
 
-    def __init__(
-        self, text: str, offset: int, reason: str, expected: str = "", macro: str | None = None
-    ) -> None:
+    def __init__(self, text: str, offset: int, reason: str, expected: str = "", macro: str | None = None) -> None:
         super().__init__(text, offset, reason, expected, macro)
         self.text = text
         self.offset = offset

@@ -83,11 +83,12 @@ class _Program:
 class _State:
     """A state of the deterministic automaton: where each character seen so far leads."""
 
-    __slots__ = ("after", "matches", "steps")
+    __slots__ = ("after", "matches", "steps", "stops")
 
-    def __init__(self, steps: frozenset[int], matches: bool) -> None:
+    def __init__(self, steps: frozenset[int], matches: bool, stops: bool) -> None:
         self.steps = steps
-        self.matches = matches
+        self.matches = matches  # if the text ends here
+        self.stops = stops  # if the match ends here, and more text follows
         self.after: dict[str, _State] = {}
 
 
@@ -107,13 +108,15 @@ class Regex:
         self._states: dict[frozenset[int], _State] = {}
         self._cached = 0
         self._first = self._state([self._program.start], at_start=True)
+        self._inner = self._state([self._program.start])  # where a match begins behind the first character
 
     def _state(self, steps: Iterable[int], at_start: bool = False) -> _State:
         program = self._program
         reached = program.reach(steps, at_start, at_end=False)
         state = None if at_start else self._states.get(reached)
         if state is None:
-            state = _State(reached, program.final in program.reach(reached, at_start, at_end=True))
+            at_end = program.reach(reached, at_start, at_end=True)
+            state = _State(reached, program.final in at_end, program.final in reached)
             if not at_start:
                 self._states[reached] = state
         return state
@@ -129,6 +132,33 @@ class Regex:
             if not state.steps:
                 return False
         return state.matches
+
+    def replace(self, text: str, replacement: Callable[[str], str]) -> str:
+        """Replace the leftmost longest matches within a text; empty matches do not count.
+
+        >>> Regex("token=[^ ]+").replace("curl token=abc x", lambda found: "***")
+        'curl *** x'
+        """
+        parts, begin, kept = list[str](), 0, 0
+        while begin < len(text):
+            end = self._match_end(text, begin)
+            if end > begin:
+                parts += text[kept:begin], replacement(text[begin:end])
+                begin = kept = end
+            else:
+                begin += 1
+        return "".join([*parts, text[kept:]]) if parts else text
+
+    def _match_end(self, text: str, begin: int) -> int:
+        """Give the end of the longest match that begins at a place (the place itself if there is none)."""
+        state, end = self._first if begin == 0 else self._inner, begin
+        for i in range(begin, len(text)):
+            state = state.after.get(text[i]) or self._advance(state, text[i])
+            if state.stops:
+                end = i + 1
+            elif not state.steps:
+                return end
+        return len(text) if state.matches else end
 
     def _advance(self, state: _State, char: str) -> _State:
         program, found, code = self._program, set[int](), ord(char)

@@ -293,9 +293,7 @@ def test_named_lists() -> None:
         assert holds("a.b in (zsh, shells)", alert, lists=lists) is value
         assert not holds("a.b in (zsh, 'shells')", alert, lists=lists)
     assert holds("fd.name pmatch paths", lists=lists)
-    assert holds(
-        "a.b in loop", Alert("r", output_fields={"a.b": "x"}), lists={"loop": ["pool"], "pool": ["loop", "x"]}
-    )
+    assert holds("a.b in loop", Alert("r", output_fields={"a.b": "x"}), lists={"loop": ["pool"], "pool": ["loop", "x"]})
 
 
 def test_macros() -> None:
@@ -408,9 +406,7 @@ def test_errors(text: str, names: Names, column: int, reason: str, expected: str
     with pytest.raises(ConditionError) as caught:
         compile_condition(text, **names)
     error = caught.value
-    assert (error.column, reason in error.reason, expected in error.expected) == (column, True, True), str(
-        error
-    )
+    assert (error.column, reason in error.reason, expected in error.expected) == (column, True, True), str(error)
     head, line, caret = str(error).splitlines()
     assert f"column {column}: " in head and reason in head
     assert line[2:] in error.text and caret == " " * (column + 1) + "^"

@@ -177,9 +177,7 @@ def judge_value(got: Any, op: str, wanted: list[str]) -> bool:
         "icontains": lambda: wanted[0].lower() in text.lower(),
         "startswith": lambda: text.startswith(wanted[0]),
         "endswith": lambda: text.endswith(wanted[0]),
-        "glob": lambda: (
-            fnmatch.fnmatchcase(text, wanted[0].removesuffix("\\")) and not wanted[0].endswith("\\")
-        ),
+        "glob": lambda: fnmatch.fnmatchcase(text, wanted[0].removesuffix("\\")) and not wanted[0].endswith("\\"),
     }[op]()
 
 
@@ -222,9 +220,7 @@ def test_reference(tree: Tree, fields: dict[str, Any], level: Priority, tags: li
     assert compile_condition(write(tree))(alert) is judge(tree, fields, level, tags)
 
 
-atoms = st.sampled_from(
-    ["a", "b", "c", ".", "[ab]", "[^a]", "[a-c]", "[[:alpha:]]", r"\d", r"\.", r"\W", "(?:)"]
-)
+atoms = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", "[a-c]", "[[:alpha:]]", r"\d", r"\.", r"\W", "(?:)"])
 
 
 def _patterns(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -276,7 +272,8 @@ def test_glob(pattern: str, text: str) -> None:
     [
         ("[^a]b", "cb", True), ("[^a]b", "ab", False), ("[!^]", "a", True), ("[!^]", "^", False),
         ("[]a]", "]", True), (r"\*", "*", True), (r"\*", "a", False), ("[a", "[a", True),
-        (r"[\]]", "]", True), ("[[:digit:]]x", "5x", True), ("[z-a]", "b", False), ("[[:nothing:]]", "b", False), ("a\\", "a\\", False),
+        (r"[\]]", "]", True), ("[[:digit:]]x", "5x", True), ("[z-a]", "b", False),
+        ("[[:nothing:]]", "b", False), ("a\\", "a\\", False),
     ],
 )  # fmt: skip
 def test_glob_brackets(pattern: str, text: str, value: bool) -> None:
