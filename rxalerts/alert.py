@@ -1,6 +1,7 @@
 """The alert: the value that every stream carries.
 
-Its ``output_fields`` stay raw bytes until somebody asks for them or for JSON: many alerts are filtered out before.
+Its ``output_fields`` stay raw bytes until somebody asks for them or for JSON: many alerts are filtered out
+before.
 """
 
 # An alert lends its slots to other alerts and to its module's functions:
@@ -14,6 +15,7 @@ import time as clock
 from collections.abc import Iterable, Mapping
 from functools import cache
 from hashlib import blake2b
+from operator import index
 from typing import Any, Literal, cast
 
 import msgspec
@@ -37,20 +39,22 @@ class Alert:
         priority: a name in any case, a number (0 is the most urgent) or a `Priority`.
         message: the rule's output, without time and priority (default: the rule's name).
         output_fields: values of the fields in the output, by name; JSON types, copied.
-        output: the whole text line (default: ``<local time>: <Priority> <message>``; of an alert whose source is
-            ``internal`` the message alone, as in Falco).
+        output: the whole text line (default: ``<local time>: <Priority> <message>``; of an alert whose source
+            is ``internal`` the message alone, as in Falco).
         time: nanoseconds since the epoch or RFC 3339 text (default: now).
         source: where the event came from.
         tags: the rule's tags.
-        hostname: the machine that raised it (default: the environment's ``FALCO_HOSTNAME``, else this machine's).
+        hostname: the machine that raised it (default: the environment's ``FALCO_HOSTNAME``, else this
+            machine's).
         extra: further top-level JSON keys.
 
     Raises:
         AlertError: a value is wrong; it names the key.
 
-    An alert that was read has ``""`` where ``rule``, ``source`` or ``hostname`` were missing, and writes no such key.
+    An alert that was read has ``""`` where ``rule``, ``source`` or ``hostname`` were missing, and writes no
+    such key.
 
-    >>> alert = Alert("Write below etc", "error", "File below /etc opened (user=root)", {"user.name": "root"})
+    >>> alert = Alert("Write below etc", "error", "File opened (user=root)", {"user.name": "root"})
     >>> alert.priority, alert.output_fields["user.name"]
     (<Priority.ERROR: 3>, 'root')
     >>> alert.priority <= Priority.WARNING
@@ -80,18 +84,20 @@ class Alert:
         hostname: str | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
+        self._priority = _priority(priority)
+        self._time_ns = _time_ns(clock.time_ns() if time is None else time)
         record = self._record = Record(
             hostname=_string("hostname", _default_hostname() if hostname is None else hostname),
+            output_fields=cast("msgspec.Raw", _object("output_fields", output_fields)),
+            priority=LABELS[self._priority],
             rule=_string("rule", rule),
             source=_string("source", source),
             tags=_tags(tags),
-            output_fields=cast("msgspec.Raw", _object("output_fields", output_fields)),
+            time=format_rfc3339(self._time_ns),
         )
         self._fields = None
         self._memo = None
         self._extra = _extra(extra)
-        self._set_priority(priority)
-        self._set_time(clock.time_ns() if time is None else time)
         message = _string("message", message) or rule
         if output is not None:
             record.output = _string("output", output)
@@ -138,7 +144,7 @@ class Alert:
     @property
     def time(self) -> str:
         """Return the time of the event as RFC 3339: UTC, 9 digits, ``Z``."""
-        return format_rfc3339(self._time_ns)
+        return self._record.time
 
     @property
     def source(self) -> str:
@@ -177,7 +183,7 @@ class Alert:
 
     @property
     def output_fields(self) -> dict[str, Any]:
-        """Return the values of the fields in the output, by name. Not to be changed: it is the alert's own dict."""
+        """Return the values of the fields in the output by name: the alert's own dict, not to be changed."""
         fields = cast("object", self._loaded().output_fields)
         return cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
 
@@ -189,7 +195,7 @@ class Alert:
 
     @property
     def id(self) -> str:
-        """Return 24 hexadecimal digits that stand for the alert's content: the same in every process and release."""
+        """Return 24 hexadecimal digits that stand for the alert's content, the same in every process."""
         return blake2b(JSON.render(self), digest_size=12).hexdigest()
 
     def to_json(
@@ -224,8 +230,8 @@ class Alert:
         """Return a new alert with some values changed.
 
         Args:
-            changes: values by the names that the constructor has. The output follows a new message, priority or
-                time, unless a new output is given too; and the message follows a new output.
+            changes: values by the names that the constructor has. The output follows a new message, priority
+                or time, unless a new output is given too; and the message follows a new output.
 
         Raises:
             AlertError: a value is wrong.
@@ -253,9 +259,11 @@ class Alert:
             record.uuid = UNSET
             alert._extra = _extra(changes["extra"])
         if "priority" in changes:
-            alert._set_priority(changes["priority"])
+            alert._priority = _priority(changes["priority"])
+            record.priority = LABELS[alert._priority]
         if "time" in changes:
-            alert._set_time(changes["time"])
+            alert._time_ns = _time_ns(changes["time"])
+            record.time = format_rfc3339(alert._time_ns)
         alert._set_texts(self, changes)
         return alert
 
@@ -285,20 +293,6 @@ class Alert:
         """Keep the message as a value of its own if it cannot be told from the output."""
         if always or message != self.message:
             self._record.message = message
-
-    def _set_priority(self, priority: str | int | Priority) -> None:
-        try:
-            self._priority = Priority.parse(priority)
-        except ValueError as error:
-            raise AlertError(str(error), key="priority") from None
-        self._record.priority = LABELS[self._priority]
-
-    def _set_time(self, time: int | str) -> None:
-        try:
-            self._time_ns = parse_rfc3339(time) if isinstance(time, str) else check_ns(time.__index__())
-        except (ValueError, AttributeError) as error:
-            raise AlertError(f"must be nanoseconds or RFC 3339 text: {error}", key="time") from None
-        self._record.time = format_rfc3339(self._time_ns)
 
     def _loaded(self) -> Record:
         """Return the record with its output_fields decoded."""
@@ -350,6 +344,20 @@ def _default_hostname() -> str:
 
 def _or_empty(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _priority(value: Any) -> Priority:
+    try:
+        return Priority.parse(value)
+    except ValueError as error:
+        raise AlertError(str(error), key="priority") from None
+
+
+def _time_ns(value: Any) -> int:
+    try:
+        return parse_rfc3339(value) if isinstance(value, str) else check_ns(index(value))
+    except (ValueError, TypeError) as error:
+        raise AlertError(f"must be nanoseconds or RFC 3339 text: {error}", key="time") from None
 
 
 def _string(key: str, value: Any) -> str:

@@ -1,7 +1,7 @@
 """How an alert is written: text or JSON, as Falco writes them.
 
-The default forms are byte for byte those of Falco 0.39 and later. ``style="classic"`` is the JSON of Falco 0.8 to
-0.38: the same keys sorted, then ``, "output_fields": {…}`` with its blanks at the end.
+The default forms are byte for byte those of Falco 0.39 and later. ``style="classic"`` is the JSON of Falco
+0.8 to 0.38: the same keys sorted, then ``, "output_fields": {…}`` with its blanks at the end.
 """
 
 # An alert lends its slots to the module that writes it:
@@ -41,11 +41,11 @@ class Format:
         style: ``falco`` (0.39 and later) or ``classic`` (0.8 to 0.38), for JSON.
         include_output: write the key ``output``.
         include_tags: write the key ``tags``.
-        include_message: write the key ``message``, the text without time and priority. An alert that was read with
-            this key keeps it in any case.
+        include_message: write the key ``message``, the text without time and priority. An alert that was
+            read with this key keeps it in any case.
         include_output_fields: write the key ``output_fields``.
-        iso8601: the text begins with UTC in ISO 8601, such as ``2017-10-09T23:31:56.746609046+0000``, instead of
-            what the alert has there (Falco: the local time of day). JSON's ``time`` is not affected.
+        iso8601: the text begins with UTC in ISO 8601, such as ``2017-10-09T23:31:56.746609046+0000``,
+            instead of what the alert has there (Falco: the local time of day). JSON's ``time`` is the same.
 
     Falco's own internal alerts ignore all of these but `json` and `style`, as in Falco.
 
@@ -209,10 +209,11 @@ def _text(alert: Alert, iso8601: bool) -> str:
 def escape(line: str) -> str:
     r"""Return a line of text that nobody can take for two.
 
-    Falco after 0.44 writes text alerts as the inside of a JSON string: ``"`` and ``\`` and control characters escaped.
-    We do that only to lines that need it, so that all others look as they always have (and as Falco's documents
-    show them): lines with control characters, DEL, C1 controls, U+0085, U+2028 or U+2029 in them; and lines in which
-    a reader of glued alerts, such as ours, would see a second alert beginning.
+    Falco after 0.44 writes text alerts as the inside of a JSON string: ``"``, ``\`` and control characters
+    are escaped. We do that only to lines that need it, so that all others look as they always have, and as
+    Falco's documents show them. Those are lines with control characters, DEL, C1 controls (U+0085 is one),
+    U+2028 or U+2029 in them, and lines in which a reader of glued alerts, such as ours, would see a second
+    alert beginning.
 
     >>> escape('a "b"'), escape('a "b"\x1b[2K')
     ('a "b"', 'a \\"b\\"\\u001b[2K')

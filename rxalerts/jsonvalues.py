@@ -1,7 +1,7 @@
 """JSON values: encoded as Falco does (sorted keys, compact, raw UTF-8), decoded without losing any number.
 
-msgspec does nearly all of it. What it refuses although it can stand in an alert (a lone surrogate escape, a number
-beyond a double, raw control characters) goes through the slower, more patient `decode_lenient`.
+msgspec does nearly all of it. What it refuses although it can stand in an alert (a lone surrogate escape, a
+number beyond a double, raw control characters) goes through the slower, more patient `decode_lenient`.
 """
 
 from __future__ import annotations

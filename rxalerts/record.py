@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from rxalerts.priority import LABELS
 
-__all__ = ["FIELDS", "INTERNAL", "JSON_START", "PREFIX", "TEXT_START", "Record", "strip_prefix"]
+__all__ = ["ANY_START", "FIELDS", "INTERNAL", "JSON_START", "PREFIX", "TEXT_START", "Record", "strip_prefix"]
 
 INTERNAL = "internal"
 """The source of the alerts that Falco raises about itself; their output has no time and priority in front."""
@@ -21,34 +21,38 @@ PREFIX = re.compile(rf"(?:{_STAMP}): ({_LABELS})(?: |$)", re.ASCII)
 """What stands before a text alert: a time (group 1 with a date, group 2 without), a priority (group 3)."""
 
 TEXT_START = re.compile(rf"(?<=\))((?:{_STAMP})): (?=(?:{_LABELS}) )", re.ASCII)
-"""A text alert that was glued to the one before it: the reader splits there (and our own text never has it)."""
+"""A text alert glued to the one before it: the reader splits there (our own text never has it)."""
 
 
-class Record(msgspec.Struct, forbid_unknown_fields=True, gc=False, repr_omit_defaults=True):
+class Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Holds an alert's JSON keys in alphabetical order; a key that was not read stays unset.
 
-    Encoding it gives Falco's own line (0.39 and later), without the unset keys. It refers to nothing that could
-    refer back to it, so the garbage collector need not watch it. ``output_fields`` is raw bytes only while it is
-    being read, and a decoded dict as soon as somebody has asked for it. ``uuid`` is falcosidekick's.
+    Encoding it gives Falco's own line (0.39 and later), without the unset keys. It refers to nothing that
+    could refer back to it, so the garbage collector need not watch it. ``output_fields`` is raw bytes only
+    while it is being read, and a decoded dict as soon as somebody has asked for it. ``uuid`` is
+    falcosidekick's.
     """
 
     hostname: str | UnsetType | None = UNSET
     message: str | UnsetType | None = UNSET
     output: str | UnsetType | None = UNSET
     output_fields: msgspec.Raw | UnsetType = UNSET
-    priority: str | UnsetType = UNSET
+    priority: str
     rule: str | UnsetType | None = UNSET
     source: str | UnsetType | None = UNSET
     tags: tuple[str, ...] | UnsetType | None = UNSET
-    time: str | UnsetType = UNSET
+    time: str
     uuid: str | UnsetType | None = UNSET
 
 
 FIELDS: tuple[str, ...] = Record.__struct_fields__
 """The keys that a record has; every other one is an alert's `extra`."""
 
-JSON_START = re.compile(rf'\{{\s*"(?:{"|".join(FIELDS)})"\s*:')
+JSON_START = re.compile(rf'\{{[ \t]*"(?:{"|".join(FIELDS)})"[ \t]*:')
 """Where a JSON alert may begin in the middle of a line."""
+
+ANY_START = re.compile(rf"{JSON_START.pattern}|(?:{_STAMP}): (?:{_LABELS}) ", re.ASCII)
+"""Where an alert of either kind may begin."""
 
 
 def strip_prefix(output: str) -> str:

@@ -11,6 +11,7 @@ from calendar import timegm
 from datetime import date
 
 __all__ = [
+    "KNOWN_SECONDS",
     "MAX_NS",
     "MIN_NS",
     "SECOND",
@@ -35,7 +36,8 @@ _RFC3339 = re.compile(
 # Falco writes thousands of alerts within the same few seconds: the calendar is worked out once for each.
 # Bounded: emptied when full. Keys of the first are a time stamp's first 19 characters plus its dot.
 _CACHE_LIMIT = 16_384
-_seconds: dict[str, int] = {}
+KNOWN_SECONDS: dict[str, int] = {}
+"""Nanoseconds of time stamps that were parsed, without their fraction: for the fast road of rxalerts.wire."""
 _texts: dict[int, str] = {}
 _locals: dict[tuple[int, int, tuple[str, str]], str] = {}
 
@@ -55,7 +57,7 @@ def parse_rfc3339(text: str) -> int:
     >>> parse_rfc3339("2017-10-10T01:31:56+02:00")
     1507591916000000000
     """
-    whole = _seconds.get(text[:20])
+    whole = KNOWN_SECONDS.get(text[:20])
     if whole is not None:
         digits = text[20:29]
         if digits.isdigit() and len(digits) == 9 and digits.isascii() and text[29:] == "Z":
@@ -77,9 +79,9 @@ def parse_rfc3339(text: str) -> int:
         offset = int(off_hour) * 3600 + int(off_minute) * 60
         seconds += -offset if sign == "+" else offset
     elif zulu == "Z" and fraction and text[10] == "T" and text[19] == "." and len(text) == 30:
-        if len(_seconds) >= _CACHE_LIMIT:
-            _seconds.clear()
-        _seconds[text[:20]] = seconds * SECOND
+        if len(KNOWN_SECONDS) >= _CACHE_LIMIT:
+            KNOWN_SECONDS.clear()
+        KNOWN_SECONDS[text[:20]] = seconds * SECOND
     return check_ns(seconds * SECOND + (int(fraction.ljust(9, "0")) if fraction else 0))
 
 

@@ -1,0 +1,170 @@
+"""One JSON object -> one alert.
+
+`from_line` is the fast road: an object with known keys only, spelled as Falco spells them. Whatever it does
+not take goes through `from_object`, which knows every era's forms and names the key that is wrong.
+"""
+
+# Alerts are put together here without their constructor, whose checks would all be repeated:
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET
+
+from rxalerts import jsonvalues
+from rxalerts.alert import Alert
+from rxalerts.errors import AlertError
+from rxalerts.priority import BY_LABEL, LABELS, Priority
+from rxalerts.record import FIELDS, PREFIX, Record
+from rxalerts.timestamps import KNOWN_SECONDS, SECOND, check_ns, format_rfc3339, parse_rfc3339
+from rxalerts.wire.days import Days
+
+__all__ = ["BAD", "from_bytes", "from_line", "from_object"]
+
+BAD = (msgspec.MsgspecError, ValueError, KeyError, RecursionError)
+"""What `from_line` raises when the slower road must be taken."""
+
+_decode: Callable[[bytes], Record] = msgspec.json.Decoder(Record).decode
+_BRACE = ord("{")
+_TEXTS = ("hostname", "message", "output", "rule", "source")
+
+
+def from_line(line: bytes) -> Alert:
+    """Return the alert in one JSON object with known keys, or raise one of `BAD`."""
+    record = _decode(line)
+    priority = BY_LABEL[record.priority]
+    text = record.time
+    whole = KNOWN_SECONDS.get(text[:20])
+    digits = text[20:29]
+    if whole is not None and text[29:] == "Z" and digits.isdigit() and digits.isascii():
+        ns = whole + int(digits)
+    else:
+        ns = parse_rfc3339(text)
+        record.time = format_rfc3339(ns)
+    fields = record.output_fields
+    if fields is UNSET:
+        return Alert._make(record, priority, ns, None, None)
+    raw = bytes(fields)
+    # msgspec has checked all of it but that it is an object, and the encoding of its strings.
+    if raw[0] != _BRACE or not (raw.isascii() or raw.decode()):
+        raise ValueError
+    record.output_fields = UNSET
+    return Alert._make(record, priority, ns, raw, None)
+
+
+def from_bytes(data: bytes, days: Days) -> Alert:
+    """Return the alert in one JSON object.
+
+    Args:
+        data: the object and nothing else.
+        days: finds the day when there is no ``time``, from the time in front of ``output``.
+
+    Raises:
+        AlertError: it is no JSON object, or no alert.
+    """
+    try:
+        return from_line(data)
+    except BAD:
+        pass
+    try:
+        value = jsonvalues.decode(data)
+    except ValueError as error:
+        raise AlertError(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise AlertError(f"a JSON object is needed, not {type(value).__name__}")
+    return from_object(cast("dict[str, Any]", value), days)
+
+
+def from_object(value: dict[str, Any], days: Days) -> Alert:
+    """Return the alert that a decoded JSON object stands for; it takes over the object's values.
+
+    Needed are a priority and at least one of ``rule``, ``output`` and ``message``; a key that is null counts as
+    missing, and stays null when it is written again.
+
+    Raises:
+        AlertError: a key is missing or has the wrong type; it is named.
+    """
+    level = _priority(value.get("priority"))
+    known: dict[str, Any] = {key: _string(key, value[key]) for key in _TEXTS if key in value}
+    if not any(isinstance(known.get(key), str) for key in ("rule", "output", "message")):
+        raise AlertError("missing, and so are output and message", key="rule")
+    if "tags" in value:
+        known["tags"] = _tags(value["tags"])
+    if "output_fields" in value:
+        fields = known["output_fields"] = value["output_fields"]
+        if not isinstance(fields, dict | None):
+            raise AlertError(f"must be an object, not {_kind(fields)}", key="output_fields")
+    if isinstance(value.get("uuid"), str):
+        known["uuid"] = value["uuid"]
+    ns = _time(value.get("time"), known.get("output"), days)
+    record = Record(priority=LABELS[level], time=format_rfc3339(ns), **known)
+    extra = {key: item for key, item in value.items() if key not in FIELDS}
+    if "uuid" in value and "uuid" not in known:
+        extra["uuid"] = value["uuid"]
+    return Alert._make(record, level, ns, None, extra or None)
+
+
+def _priority(value: Any) -> Priority:
+    if value is None:
+        raise AlertError("missing", key="priority")
+    if not isinstance(value, str | int):
+        raise AlertError(f"must be a name or a number, not {_kind(value)}", key="priority")
+    try:
+        return Priority.parse(value)
+    except ValueError as error:
+        raise AlertError(str(error), key="priority") from None
+
+
+def _string(key: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise AlertError(f"must be a string, not {_kind(value)}", key=key)
+
+
+def _tags(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in cast("list[object]", value)):
+        raise AlertError("must be a list of strings", key="tags")
+    return tuple(cast("list[str]", value))
+
+
+def _time(value: Any, output: Any, days: Days) -> int:
+    try:
+        if isinstance(value, str):
+            return parse_rfc3339(value)
+        if isinstance(value, dict):
+            parts = cast("dict[str, Any]", value)
+            # protobuf's JSON gives 64-bit integers as strings
+            return check_ns(int(parts["seconds"]) * SECOND + int(parts.get("nanos") or 0))
+        if value is not None:
+            raise AlertError(f"must be RFC 3339 text or seconds and nanos, not {_kind(value)}", key="time")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        if isinstance(error, AlertError):
+            raise
+        raise AlertError(str(error) if isinstance(error, ValueError) else "seconds are missing", key="time") from None
+    return _time_of_text(output, days)
+
+
+def _time_of_text(output: Any, days: Days) -> int:
+    """Return the time in front of an output; without any, the present."""
+    match = PREFIX.match(output) if isinstance(output, str) else None
+    if match is None:
+        return time.time_ns()
+    try:
+        return parse_rfc3339(match.group(1)) if match.group(1) else days.ns(match.group(2))
+    except ValueError:
+        return time.time_ns()
+
+
+def _kind(value: object) -> str:
+    """Return what JSON calls the type of a value."""
+    if isinstance(value, bool):
+        return "true or false"
+    names = {"dict": "an object", "list": "a list", "str": "a string", "NoneType": "null"}
+    return names.get(type(value).__name__, "a number")

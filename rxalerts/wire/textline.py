@@ -1,0 +1,176 @@
+"""One line of text -> one alert, and what else stands in Falco's text output."""
+
+# Alerts are put together here without their constructor, whose checks would all be repeated:
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, cast
+
+import msgspec
+
+from rxalerts.alert import Alert
+from rxalerts.errors import AlertError
+from rxalerts.priority import BY_LABEL, LABELS, Priority
+from rxalerts.record import INTERNAL, PREFIX, Record
+from rxalerts.timestamps import format_rfc3339, parse_rfc3339
+from rxalerts.wire.days import Days
+
+__all__ = ["HEADER", "fields_of", "from_syslog", "from_text", "is_noise"]
+
+# The key must be followed by "=" and look like a field's name: %fd.name, %proc.aname[2], user, ka.req.pod
+_KEY = r"[A-Za-z_][\w.-]*(?:\[[^\]\s]*\])?="
+_GROUP = re.compile(rf"\((?={_KEY})")
+_PAIR = re.compile(rf"(?:^|\s)({_KEY})")
+
+_INTERNAL = re.compile(
+    r"(Falco internal: (?:syscall event drop|timeouts notification|hot restart failure"
+    r"|capture size limit reached))|Falco metrics snapshot(?: \(|$)"
+)
+
+HEADER = re.compile(
+    rb"(?:[0-9]{1,6} )?"  # octet count
+    rb"(?:"
+    rb"<([0-9]{1,3})>1 \S+ \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:[^\"\\]|\\.)*\")*\])+) ?(?:\xef\xbb\xbf)?"
+    rb"|(?:<([0-9]{1,3})>)?(?:(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}"
+    rb"(?:Z|[+-][0-9]{2}:?[0-9]{2})) (?:[\w.:-]+ )??)?[Ff]alco[\w.@-]*(?:\[[0-9]+\])?: "
+    rb"|<([0-9]{1,3})>(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} (?:[\w.-]+ )??)?(?:[\w./@-]+(?:\[[0-9]+\])?: )?"
+    # Kubernetes' container logs
+    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2}:[0-9]{2}) (?:stdout|stderr) [FP] "
+    rb")"
+)
+"""What syslog (RFC 5424, RFC 3164, as a file or as sent) and container logs put in front of an alert."""
+
+_HEADER_STAMP = re.compile(rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T\S+)|[A-Z][a-z]{2} [ 0-9][0-9] ([0-9:]{8})")
+
+_NOISE = re.compile(
+    # Falco's own log: asctime or strftime with a year, or ISO 8601 without a fraction
+    r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}: "
+    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:?\d\d): "
+    # end-of-run statistics
+    r"|Events detected: \d+$|Rule counts by severity:|Triggered rules by rule name:"
+    r"|Syscall event drop monitoring:|   - (?:event drop detected|num times actions taken): \d+"
+    r"|   \S.*: \d+$|Driver Events: ?\d+|Driver Drops: ?\d+|Elapsed time: .*eps$"
+    # what older versions print without a time
+    r"|SIG(?:INT|TERM|HUP|USR1) received, |Falco (?:version|initialized)\b|Loading rules from file "
+    r"|Runtime error: |Error: |Warning: |Fatal error: |Starting (?:internal webserver|gRPC server|health webserver)",
+    re.ASCII,
+)
+
+
+def is_noise(line: str) -> bool:
+    """Tell whether a line that is no alert is something else that Falco itself prints."""
+    return _NOISE.match(line) is not None
+
+
+def from_text(line: str, days: Days, priority: Priority | None = None, stamp_ns: int | None = None) -> Alert:
+    """Return the alert in a line of text, ``<time>: <Priority> <message>``.
+
+    The line becomes the alert's output as it is; escapes in it are not undone, because a line that was never
+    escaped cannot be told from one that was. Its fields come from the last ``(key=value key=value)``, all of them
+    as strings (in the text, a number and a string look alike) and None for ``<NA>``. The rule is unknown (``""``),
+    except that of Falco's internal alerts.
+
+    Args:
+        line: the line, without its end.
+        days: finds the day of a time without a date.
+        priority: of a line without time and priority in front, as old syslog lines are.
+        stamp_ns: the time of such a line.
+
+    Raises:
+        AlertError: it is no such line.
+    """
+    match = PREFIX.match(line)
+    if match is not None:
+        ns, level, message = _stamp(match, days), BY_LABEL[match.group(3)], line[match.end() :]
+    elif priority is not None and stamp_ns is not None:
+        ns, level, message = stamp_ns, priority, line
+    else:
+        raise AlertError("not an alert: a JSON object or a line '<time>: <Priority> <text>' is needed")
+    record = Record(priority=LABELS[level], time=format_rfc3339(ns), output=line, rule="")
+    internal = _INTERNAL.match(message)
+    if internal:
+        record.source = INTERNAL
+        record.rule = internal.group(1) or "Falco internal: metrics snapshot"
+    record.output_fields = cast("msgspec.Raw", fields_of(message, typed=internal is not None))
+    return Alert._make(record, level, ns, None, None)
+
+
+def _stamp(match: re.Match[str], days: Days) -> int:
+    if not match.group(1):
+        return days.ns(match.group(2))
+    try:
+        return parse_rfc3339(match.group(1))
+    except ValueError as error:
+        raise AlertError(str(error), key="time") from None
+
+
+def from_syslog(line: str, header: bytes, priority: int, days: Days) -> Alert:
+    """Return the alert in a syslog message that has neither time nor priority in its text.
+
+    Old Falco versions sent such messages. The time and the priority are those of the syslog header.
+
+    Raises:
+        AlertError: the text has no fields in brackets, so it may be anything that Falco logs.
+    """
+    if not fields_of(line):
+        raise AlertError("a syslog message without time, priority and fields is no alert")
+    match = _HEADER_STAMP.search(header)
+    try:
+        if match is None:
+            raise AlertError("missing, in the syslog header too", key="time")
+        if match.group(1):
+            ns = parse_rfc3339(match.group(1).decode())
+        else:
+            ns = days.ns(match.group(2).decode() + ".0")
+    except AlertError:
+        raise
+    except ValueError as error:
+        raise AlertError(str(error), key="time") from None
+    return from_text(line, days, Priority(priority & 7), ns)
+
+
+def fields_of(message: str, typed: bool = False) -> dict[str, Any]:
+    """Return the fields in the last brackets of a message, as well as can be done.
+
+    Values may hold blanks. What looks like a second value of the same key belongs to the value before it.
+
+    Args:
+        message: such as ``Shell opened (user=root command=bash -c id tty=<NA>)``.
+        typed: the values are JSON, as in Falco's internal alerts.
+
+    >>> fields_of("Shell opened (user=root command=bash -c id tty=<NA>)")
+    {'user': 'root', 'command': 'bash -c id', 'tty': None}
+    """
+    start = _GROUP.search(message)
+    if start is None:
+        return {}
+    end = len(message) - 1 if message.endswith(")") else len(message)
+    body = message[start.end() : end]
+    fields: dict[str, Any] = {}
+    key, begin = "", 0
+    for pair in _PAIR.finditer(body):
+        name = pair.group(1)[:-1]
+        if name in fields or name == key:
+            continue
+        if key:
+            fields[key] = _value(body[begin : pair.start()], typed)
+        key, begin = name, pair.end()
+    if key:
+        fields[key] = _value(body[begin:], typed)
+    return fields
+
+
+def _value(text: str, typed: bool) -> Any:
+    if text == "<NA>":
+        return None
+    if typed and text.startswith('"'):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    if typed and re.fullmatch(r"-?[0-9]{1,20}", text):
+        return int(text)
+    return text
