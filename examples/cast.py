@@ -25,9 +25,7 @@ WHERE = (
     "k8s_pod_name=%k8s.pod.name"
 )
 # The older nodes run older rules: fewer fields, and container.info as the option -pk expanded it then.
-WHO_OLD = (
-    "user=%user.name user_loginuid=%user.loginuid process=%proc.name parent=%proc.pname command=%proc.cmdline"
-)
+WHO_OLD = "user=%user.name user_loginuid=%user.loginuid process=%proc.name parent=%proc.pname command=%proc.cmdline"
 WHERE_OLD = (
     "image=%container.image.repository:%container.image.tag "
     "k8s.ns=%k8s.ns.name k8s.pod=%k8s.pod.name container=%container.id"
@@ -190,9 +188,7 @@ THUMBNAILER = SERVICES[1]
 # fmt: on
 TOOLBOX = Pod("node-1", "ops", "toolbox-0", "toolbox", f"{REGISTRY}/ops/toolbox", "2025.22")
 BACKUPS = tuple(
-    Pod(
-        f"node-{n}", "backup", f"backup-agent-{tail}", "backup-agent", f"{REGISTRY}/ops/backup-agent", "4.1.0"
-    )
+    Pod(f"node-{n}", "backup", f"backup-agent-{tail}", "backup-agent", f"{REGISTRY}/ops/backup-agent", "4.1.0")
     for n, tail in ((1, "4wz7k"), (2, "m2xqp"), (3, "v9thc"))
 )
 LEGACY = Pod("node-3", "legacy", "intranet-0", "intranet", f"{REGISTRY}/legacy/intranet", "7")

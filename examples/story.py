@@ -170,14 +170,14 @@ def nights(start: int, end: int) -> Iterator[Event]:
             copy = run("rsync -a --delete /srv/export/ 10.0.8.20::hourly", parent="cron")
             yield Event(at, pod, c.COPY_OUT, copy)
         for midnight in range(start - start % DAY, end, DAY):
-            at = midnight + 2 * HOUR + dice.below(300) * NS
+            at = midnight + 2 * HOUR + dice.below(300 * NS)
             for n, path in enumerate(("/etc/shadow", "/etc/sudoers", "/etc/pam.d/login", "/etc/shadow-")):
                 backup = run("restic backup /etc", parent="backup.sh") | opened(path)
                 yield Event(at + n * 40_000_000, pod, c.SENSITIVE, backup)
             copy = run("cp '/srv/export/Übersicht für März.csv' /dev/backup0", parent="backup.sh")
             yield Event(at + 9 * NS, pod, c.BELOW_DEV, copy | opened("/dev/backup0", WRITTEN))
             for n, log in enumerate(("syslog", "auth.log", "cron")):
-                at = midnight + 6 * HOUR + 25 * MINUTE + dice.below(40) * NS + n * NS
+                at = midnight + 6 * HOUR + 25 * MINUTE + dice.below(20 * NS) + n * 20 * NS
                 rotate = run("logrotate /etc/logrotate.conf", exe="/usr/sbin/logrotate", parent="run-parts")
                 yield Event(at, pod, c.CLEAR_LOG, rotate | opened(f"/var/log/{log}", WRITTEN))
     for at in every(dice, start, end, 3 * HOUR):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from examples.generate import logs
-
-if TYPE_CHECKING:
-    from rxalerts.alert import Alert
+from rxalerts.alert import Alert
+from rxalerts.wire import read
 
 FOLDER = Path(__file__).parent.parent / "examples"
 COUNTS = {
@@ -37,11 +34,7 @@ def lines_of(name: str) -> list[str]:
 
 
 def alerts_of(name: str) -> list[Alert]:
-    """Read an example log with the library; skip while it has no reader."""
-    if importlib.util.find_spec("rxalerts.wire.reader") is None:
-        pytest.skip("rxalerts.wire has no reader")
-    from rxalerts.wire import read
-
+    """Read an example log with the library, which must take all of it."""
     reader = read(FOLDER / name)
     alerts = list(reader)
     assert reader.rejected == 0, reader.first_rejects
