@@ -2,4 +2,5 @@
 
 from rxalerts.sinks.collect import CollectSink as CollectSink
 from rxalerts.sinks.file import FileSink as FileSink
+from rxalerts.sinks.http import HttpSink as HttpSink
 from rxalerts.sinks.stdout import StdoutSink as StdoutSink
