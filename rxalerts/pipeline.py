@@ -70,7 +70,7 @@ class Report:
     @property
     def lost(self) -> int:
         """How many alerts reached a sink and not its destination, over all sinks."""
-        return sum(stats.lost + stats.depth for stats in self.sinks.values())
+        return sum(stats.lost + stats.depth - stats.spooled for stats in self.sinks.values())
 
     @property
     def read(self) -> int:

@@ -17,13 +17,13 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 # Given what to call with each result, return what to call with each item.
-Step = Callable[[Callable[[B], None]], Callable[[A], None]]
+Step = Callable[[Callable[[Any], None]], Callable[[Any], None]]
 
 
 class Chain(Observable[B]):
     """The items of `root` after `steps`; what a step raises ends the stream with `on_error`, as in reactivex."""
 
-    def __init__(self, root: Observable[Any], steps: tuple[Step[Any, Any], ...]) -> None:
+    def __init__(self, root: Observable[Any], steps: tuple[Step, ...]) -> None:
         super().__init__()
         self.root = root
         self.steps = steps
@@ -46,7 +46,9 @@ class Chain(Observable[B]):
         return self.root.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
 
-def chained(step: Step[A, B]) -> Callable[[Observable[A]], Observable[B]]:
+def chained(
+    step: Callable[[Callable[[B], None]], Callable[[A], None]],
+) -> Callable[[Observable[A]], Observable[B]]:
     """Make an operator of a step.
 
     >>> import reactivex

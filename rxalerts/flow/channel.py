@@ -82,11 +82,11 @@ class Batch(Sequence[T], Generic[T]):
 
     def done(self, count: int) -> None:
         """Mark the first `count` items as delivered."""
-        self._done = max(self._done, count)
+        self._done = max(self._done, self._checked(count, len(self._items)))
 
     def confirm(self, index: int) -> None:
         """Mark one item as delivered, out of order."""
-        self._marks[index] = None
+        self._marks[self._checked(index, len(self._items) - 1)] = None
 
     def keep(self, pause: float | None = None) -> None:
         """Say that this write returns early: what is not marked comes again, first, and with newer items behind it.
@@ -102,7 +102,12 @@ class Batch(Sequence[T], Generic[T]):
 
     def reject(self, index: int, reason: str) -> None:
         """Mark one item as refused by the destination, with the reason."""
-        self._marks[index] = reason
+        self._marks[self._checked(index, len(self._items) - 1)] = reason
+
+    def _checked(self, number: int, highest: int) -> int:
+        if not 0 <= number <= highest:
+            raise IndexError(f"a batch of {len(self._items)} items has no {number}")
+        return number
 
     def verdicts(self, *, complete: bool) -> list[str | bool | None]:
         """Return for each item None (delivered), a reason (rejected) or False (still to do)."""
@@ -147,7 +152,7 @@ class Channel:
         self.open()
 
     def close(self) -> None:
-        """Give everything back; called at most once per successful `open`."""
+        """Give everything back; must do no harm when there is nothing to give back (after a failed reopen)."""
 
 
 class AsyncChannel:
@@ -173,4 +178,4 @@ class AsyncChannel:
         await self.open()
 
     async def close(self) -> None:
-        """Give everything back; called at most once per successful `open`."""
+        """Give everything back; must do no harm when there is nothing to give back (after a failed reopen)."""

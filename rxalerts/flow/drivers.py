@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
+from rxalerts.flow.channel import Fatal, Retryable
 from rxalerts.flow.mailbox import Mailbox
 from rxalerts.flow.supervisor import Steps, Wait
 
@@ -30,6 +31,9 @@ def drive_thread(steps: Steps, mailbox: Mailbox) -> None:
             value = step.hook(*step.args)
         except Exception as error:
             advance, value = _throw(steps), error
+        except BaseException as error:
+            # `sys.exit()` in a hook must end this sink in order, and nothing else.
+            advance, value = _throw(steps), Fatal(f"{type(error).__name__}: {error}")
 
 
 async def drive_loop(steps: Steps, mailbox: Mailbox) -> None:
@@ -57,14 +61,21 @@ async def drive_loop(steps: Steps, mailbox: Mailbox) -> None:
                     continue
                 finally:
                     mailbox.disarm()
-            else:
-                # Let others on this loop have their turn between two batches.
-                await asyncio.sleep(0)
             continue
         try:
             value = await step.hook(*step.args)
         except Exception as error:
             advance, value = _throw(steps), error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something inside of the hook was cancelled, not this sink.
+            advance, value = _throw(steps), Retryable("cancelled")
+        except BaseException as error:
+            advance, value = _throw(steps), Fatal(f"{type(error).__name__}: {error}")
+        # Others on this loop have their turn, even when no hook ever has to wait.
+        await asyncio.sleep(0)
 
 
 def _throw(steps: Steps) -> Any:

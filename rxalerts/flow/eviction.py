@@ -14,13 +14,14 @@ class EvictionQueue:
 
     Every entry stands in one line for all and in one lane for its priority. An evicted entry leaves an empty
     cell in the line, which is skipped; when half of the line is empty cells it is closed up, so that both the
-    cost per entry and the memory stay bounded.
+    cost per entry and the memory stay bounded. A cell holds the entry, its lane and its number (from 1).
     """
 
     def __init__(self) -> None:
         self._line: deque[list[Any]] = deque()
         self._lanes: tuple[deque[list[Any]], ...] = tuple(deque() for _ in range(_LANES))
         self._size = 0
+        self._appended = 0
 
     def __len__(self) -> int:
         return self._size
@@ -32,17 +33,28 @@ class EvictionQueue:
 
     def append(self, entry: Any) -> None:
         """Put `entry` at the end; its first element is the item, whose `priority` is looked at."""
-        cell = [entry]
+        lane = self._lanes[urgency(entry[0])]
+        self._appended += 1
+        cell = [entry, lane, self._appended]
         self._line.append(cell)
-        self._lanes[urgency(entry[0])].append(cell)
+        lane.append(cell)
         self._size += 1
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest entry; how many there have been and one more, when empty."""
+        if not self._size:
+            return self._appended + 1
+        self._skip()
+        number: int = self._line[0][2]
+        return number
 
     def popleft(self) -> Any:
         """Take the oldest entry."""
         self._skip()
-        entry = self._line.popleft()[0]
+        entry, lane, _ = self._line.popleft()
         # Lanes are first in, first out too, so that the oldest of all is the oldest of its lane.
-        self._lanes[urgency(entry[0])].popleft()
+        lane.popleft()
         self._size -= 1
         return entry
 
@@ -71,6 +83,6 @@ class EvictionQueue:
 
 
 def urgency(item: Any) -> int:
-    """Return the item's priority as a number, the least urgent one for what carries none."""
-    priority: int = getattr(item, "priority", _LANES - 1)
-    return priority
+    """Return the item's priority as a number, the least urgent one for what carries none that is known."""
+    priority = getattr(item, "priority", None)
+    return priority if isinstance(priority, int) and 0 <= priority < _LANES else _LANES - 1

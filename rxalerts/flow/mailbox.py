@@ -126,9 +126,10 @@ class Mailbox:
         self._room = self.capacity
         self._refused = 0
         self._spell: list[float] = []
-        self.entered = 0
-        self.left = 0
-        self.dropped: dict[str, int] = {}
+        self._entered = 0
+        self._left = 0
+        self._first_in_hand = 1
+        self._dropped: dict[str, int] = {}
 
     # -- the producers' end ---------------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class Mailbox:
         with self._lock:
             if len(self._queue) + self._in_hand < self._room:
                 # The hot path: written out, not called.
-                self.entered += 1
+                self._entered += 1
                 if mark is not None:
                     mark = self._held(mark, seq)
                 self._queue.append((item, self._clock(), seq, mark))
@@ -166,7 +167,7 @@ class Mailbox:
         return waker
 
     def _enter(self, item: Any, seq: int, mark: Mark | None) -> None:
-        self.entered += 1
+        self._entered += 1
         if mark is not None:
             mark = self._held(mark, seq)
         self._queue.append((item, self._clock(), seq, mark))
@@ -208,7 +209,7 @@ class Mailbox:
             self._count_drop("overflow")
             return Offer.DROPPED, None
         self._count_drop("overflow")
-        self.left += 1
+        self._left += 1
         self._enter(item, seq, mark)
         return Offer.REPLACED, evicted
 
@@ -222,8 +223,22 @@ class Mailbox:
             return queue.popleft()
         return None
 
+    def refuse(self, item: Any, reason: str) -> Offer:
+        """Drop an item at the door, counted under `reason`."""
+        with self._lock:
+            self._refused += 1
+            self._count_drop(reason)
+        if self._on_drop is not None:
+            self._on_drop(item, reason)
+        return Offer.DROPPED
+
+    def count_dropped(self, reason: str) -> None:
+        """Count an item that was dropped elsewhere on behalf of this mailbox."""
+        with self._lock:
+            self._count_drop(reason)
+
     def _count_drop(self, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        self._dropped[reason] = self._dropped.get(reason, 0) + 1
         now = time.time()
         if not self._spell:
             self._spell = [0, now, now]
@@ -276,6 +291,8 @@ class Mailbox:
             # Never more than half the capacity in hand, so that a stuck write leaves something to evict.
             limit = min(limit, max(1, self.capacity // 2) - self._in_hand)
             size = len(queue)
+            if isinstance(queue, EvictionQueue) and not self._in_hand:
+                self._first_in_hand = queue.first
             entries: list[Entry]
             if size <= limit and self._fifo is not None:
                 entries = list(self._fifo)
@@ -291,7 +308,7 @@ class Mailbox:
         """Make room: the consumer has no longer in its hands `entries`, which it had taken."""
         with self._lock:
             self._in_hand -= len(entries)
-            self.left += len(entries)
+            self._left += len(entries)
             if not self._in_hand:
                 self._oldest_in_hand = None
             waiters = self._relieved()
@@ -303,6 +320,12 @@ class Mailbox:
         for _, _, seq, mark in entries:
             if mark is not None:
                 mark.release(seq)
+
+    def failed(self, entries: Sequence[Entry], pause: float) -> None:
+        """Note that an attempt to deliver `entries` failed and is repeated after `pause` seconds."""
+
+    def end(self) -> None:
+        """Give back what the mailbox itself holds open, when its sink has ended."""
 
     def awaits(self, entry: Entry) -> bool:
         """Tell whether somebody waits for `entry` to be confirmed."""
@@ -364,7 +387,7 @@ class Mailbox:
         """Drop everything that waits, under `reason`; returns how many."""
         with self._lock:
             entries = [self._queue.popleft() for _ in range(len(self._queue))]
-            self.left += len(entries)
+            self._left += len(entries)
             for _ in entries:
                 self._count_drop(reason)
             waiters = self._relieved()
@@ -373,12 +396,13 @@ class Mailbox:
         self._bury(entries, reason)
         return len(entries)
 
-    def forsake(self, entries: Sequence[Entry], reason: str) -> None:
-        """Count as dropped, under `reason`, entries that the consumer had taken."""
+    def forsake(self, entries: Sequence[Entry], reason: str) -> int:
+        """Count as dropped, under `reason`, entries that the consumer had taken; returns how many are lost."""
         with self._lock:
             for _ in entries:
                 self._count_drop(reason)
         self._bury(entries, reason)
+        return len(entries)
 
     def _bury(self, entries: Sequence[Entry], reason: str) -> None:
         self.confirm(entries)
@@ -403,7 +427,52 @@ class Mailbox:
     @property
     def received(self) -> int:
         """How many items were offered, those that were refused included."""
-        return self.entered + self._refused
+        return self._entered + self._refused
+
+    @property
+    def refused(self) -> int:
+        """How many items were dropped at the door."""
+        return self._refused
+
+    @property
+    def entered(self) -> int:
+        """How many items have come in."""
+        return self._entered
+
+    @property
+    def left(self) -> int:
+        """Up to which of those that came in, in their order, none is inside any more, for whatever reason."""
+        with self._lock:
+            if not isinstance(self._queue, EvictionQueue):
+                return self._left
+            # Evicted ones leave before their turn: only the oldest one that is still here tells.
+            return (self._first_in_hand if self._in_hand else self._queue.first) - 1
+
+    @property
+    def losing_since(self) -> float | None:
+        """When the spell of losses began that `loss` has not told about yet (epoch seconds)."""
+        spell = self._spell
+        return spell[1] if spell else None
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many items were dropped, by reason."""
+        return dict(self._dropped)
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing waits to be taken any more."""
+        return not len(self._queue)
+
+    @property
+    def spooled(self) -> int:
+        """How many of the items inside will survive this process."""
+        return 0
+
+    @property
+    def due(self) -> float:
+        """Seconds until the first attempt, when an earlier process had put it off."""
+        return 0.0
 
     @property
     def depth(self) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
+import re
 import threading
 import time
 import weakref
@@ -66,6 +68,11 @@ class Sink(ObserverBase[T_contra]):
     then: Overflow | str = option("drop_newest", "the policy after block_timeout")
     retry: Retry = option(Retry(), "pauses after a failure, and when to give up")
     output_timeout: float = option(2.0, "seconds after which one write is reported as blocked")
+    durable: bool | str | os.PathLike[str] = option(
+        False, "keep the backlog on disk until it is delivered: true, or the folder to keep it in"
+    )
+    spool_dir: str = option("", "the folder of durable sinks; by default below $XDG_STATE_HOME, or /var/lib for root")
+    spool_bytes: int = option(1 << 30, "how much the spool holds at most, in bytes; then on_full applies")
     max_batch: int = option(1000, "how many alerts are handed to the channel at once, at most")
 
     def __post_init__(self) -> None:
@@ -74,7 +81,9 @@ class Sink(ObserverBase[T_contra]):
         self.then = _overflow("then", self.then)
         if self.then is Overflow.BLOCK:
             raise OptionError("then", "cannot be block: say what happens when blocking has lasted long enough")
-        for key in ("capacity", "max_batch"):
+        if self.durable is not False and self.on_full is Overflow.LATEST:
+            raise OptionError("on_full", "latest makes no sense with durable: it keeps one alert only")
+        for key in ("capacity", "max_batch", "spool_bytes"):
             if getattr(self, key) < 1:
                 raise OptionError(key, f"must be 1 or more, got {getattr(self, key)}")
         for key in ("block_timeout", "output_timeout"):
@@ -130,15 +139,35 @@ class Sink(ObserverBase[T_contra]):
         raise TypeError(f"{type(self).__name__} has no make_channel(): return the sink's Channel from it")
 
     def make_mailbox(self) -> Mailbox:
-        """Return the mailbox; a memory one with the policy of the options by default."""
-        return Mailbox(
+        """Return the mailbox: in memory, or over a spool on disk if the sink is durable."""
+        if self.durable is False:
+            return Mailbox(
+                self.capacity,
+                Overflow(self.on_full),
+                patience=self.block_timeout,
+                then=Overflow(self.then),
+                on_drop=self._dropped,
+                clock=self._clock,
+            )
+        # SQLite (30 ms) is loaded only by those who need it.
+        from rxalerts.flow.durable import DurableMailbox
+
+        return DurableMailbox(
+            self.spool_path(),
             self.capacity,
             Overflow(self.on_full),
+            max_bytes=self.spool_bytes,
+            name=self.name,
             patience=self.block_timeout,
             then=Overflow(self.then),
             on_drop=self._dropped,
             clock=self._clock,
         )
+
+    def spool_path(self) -> str:
+        """Return the file that this sink's backlog is in when it is durable."""
+        folder = self.spool_dir if isinstance(self.durable, bool) else os.fspath(self.durable)
+        return os.path.join(folder or default_spool_dir(), f"{spool_name(self.name)}.spool")
 
     def render(self, item: Any) -> bytes:
         """Return the bytes of an alert, formatted already or by this sink's own `format`; no newline."""
@@ -331,7 +360,8 @@ class Sink(ObserverBase[T_contra]):
             retried=worker.retried,
             failures=worker.failures,
             blocked=self._blocked,
-            depth=self.mailbox.depth + worker.buffered,
+            depth=self.mailbox.depth + (0 if self.mailbox.spooled else worker.buffered),
+            spooled=self.mailbox.spooled,
             oldest_waiting=self.mailbox.oldest,
             last_error=worker.last_error,
         )
@@ -356,6 +386,7 @@ class Sink(ObserverBase[T_contra]):
         return not self._ended.is_set()
 
     def _finished(self) -> None:
+        self.mailbox.end()
         self._ended.set()
         for message in self.mailbox.control():
             if isinstance(message, (Flush, Reopen)):
@@ -480,6 +511,19 @@ def _close_all() -> None:
     deadline = time.monotonic() + _EXIT_TIMEOUT
     for sink in list(_alive):
         sink.close(max(0.0, deadline - time.monotonic()))
+
+
+def default_spool_dir() -> str:
+    """Return where spools are kept when nothing says otherwise."""
+    if os.geteuid() == 0:
+        return "/var/lib/rxalerts/spool"
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(state, "rxalerts", "spool")
+
+
+def spool_name(name: str) -> str:
+    """Return a sink's name as a file name: a name from a configuration must not lead out of the folder."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".") or "sink"
 
 
 def reserve(capacity: int) -> int:

@@ -44,10 +44,12 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class SinkStats:
-    """A sink's counts. Always: received = delivered + rejected + all of dropped + depth.
+    """A sink's counts. At rest: received = delivered + rejected + all of dropped + depth.
+
+    While alerts move the counts are read one after the other, and what moves meanwhile may be in two or in none.
 
     `retried` counts the alerts of failed attempts, `failures` the failed attempts in a row, `blocked` the writes
-    that took longer than `output_timeout`; `oldest_waiting` is in seconds.
+    that took longer than `output_timeout`; `spooled` of the depth are safe on disk; `oldest_waiting` is in seconds.
     """
 
     name: str
@@ -60,6 +62,7 @@ class SinkStats:
     failures: int = 0
     blocked: int = 0
     depth: int = 0
+    spooled: int = 0
     oldest_waiting: float = 0.0
     last_error: str | None = None
 

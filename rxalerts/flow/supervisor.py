@@ -25,6 +25,10 @@ log = logging.getLogger("rxalerts")
 CHECKPOINT = 1.0
 
 
+# How often a sink that is to end looks whether its durable mailbox has read on from disk, in seconds.
+_DISK_TICK = 0.02
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """Wait for mail, for at most `timeout` seconds; with `control_only`, alerts do not end the wait."""
@@ -46,10 +50,14 @@ Steps = Generator[Wait | Call, Any, None]
 
 @dataclass(slots=True)
 class Flush:
-    """Control: set `done` when everything that had entered before `target` is delivered and flushed."""
+    """Control: set `done` when everything that had entered before `target` is delivered and flushed.
+
+    `kept` is true then, and stays false when the sink ended before it came to that.
+    """
 
     target: int
     done: threading.Event = field(default_factory=threading.Event)
+    kept: bool = False
 
 
 @dataclass(slots=True)
@@ -100,10 +108,12 @@ class Supervisor:
         self._flushes: list[Flush] = []
         self._reopens: list[Reopen] = []
         self._stop: Stop | None = None
+        self._over = False
         self._buffered: deque[Entry] = deque()
         self._flush_at: float | None = None
         self._failing_since: float | None = None
         self._attempts = 0
+        self._abandoned = False
         self.state = State.CREATED
         self.delivered = 0
         self.rejected = 0
@@ -120,20 +130,25 @@ class Supervisor:
         try:
             if self._channel.early:
                 yield from self._guarded(self._open())
-            while self.state is not State.FAILED:
+            if self._mailbox.due:
+                yield from self._pause(self._clock() + self._mailbox.due)
+            while not self._over:
                 self._heed()
                 if self._out_of_time():
                     self._abandon_all("shutdown")
-                if self._reopens:
+                elif self._reopens:
                     yield from self._guarded(self._reopen())
                 elif self._flush_due():
                     yield from self._guarded(self._flush())
                 elif self._take():
                     yield from self._guarded(self._deliver())
                 elif self._stop is not None:
-                    if not self._buffered:
+                    if self._buffered:
+                        yield from self._guarded(self._flush())
+                    elif self._abandoned or self._mailbox.drained:
                         break
-                    yield from self._guarded(self._flush())
+                    else:
+                        yield Wait(_DISK_TICK)
                 else:
                     yield Wait(self._until_flush())
             yield from self._shut()
@@ -190,17 +205,23 @@ class Supervisor:
             self.last_error = str(error)
             log.info("%s: %s", self._name, error)
             self._abandon_all("unread")
-            self._stop = self._stop or Stop()
-        except Rejected as error:
-            self._narrow(str(error))
         except Exception as error:
+            # A refusal that no alert is to blame for (of a login, at a flush) is a failure like any other.
             yield from self._back_off(error)
+
+    def _call(self, hook: Callable[..., Any], *args: Any, since: float | None = None) -> Steps:
+        """Call a hook, under the eyes of the watchdog; `since` is when it began, if not just now."""
+        self.busy_since = self._clock() if since is None else since
+        try:
+            yield Call(hook, args)
+        finally:
+            self.busy_since = None
 
     def _open(self) -> Steps:
         if not self._is_open:
             if self._stop is None:
                 self._set_state(State.STARTING)
-            yield Call(self._channel.open)
+            yield from self._call(self._channel.open)
             self._is_open = True
         if self._stop is None:
             self._set_state(State.RUNNING)
@@ -211,21 +232,25 @@ class Supervisor:
         batch: Batch[Any] = Batch([entry[0] for entry in entries])
         since, self._kept_since = self._kept_since, None
         self._attempts += since is None
-        # A write that goes on with what it kept has been busy since it got no further.
-        self.busy_since = began = self._clock() if since is None else since
+        began = self._clock() if since is None else since
+        before = len(self._hand)
         try:
-            yield Call(self._channel.write, (batch,))
-        except (Rejected, Retryable, Fatal, Gone, OSError):
+            # A write that goes on with what it kept has been busy since it got no further.
+            yield from self._call(self._channel.write, batch, since=began)
+        except (Retryable, Fatal, Gone, OSError):
             self._account(entries, batch, complete=False)
             raise
         except Exception as error:
-            # A fault in rendering one item is that item's, not the destination's.
             self._account(entries, batch, complete=False)
-            raise Rejected(f"{type(error).__name__}: {error}") from error
-        finally:
-            self.busy_since = None
+            left = len(entries) - (before - len(self._hand))
+            if not left:
+                raise
+            # A fault in rendering one item is that item's, not the destination's.
+            self._narrow(describe(error), left)
+            return
         settled = self._account(entries, batch, complete=not batch.kept)
-        if settled:
+        if settled and not (self.failures and self._channel.pending):
+            # What is only in the channel's own buffer says nothing about the destination.
             self._recovered()
         if batch.kept:
             yield from self._linger(batch, self._clock() if settled else began)
@@ -321,10 +346,13 @@ class Supervisor:
         if self._buffered:
             yield from self._open()
         if self._is_open:
-            yield Call(self._channel.flush)
+            yield from self._call(self._channel.flush)
+            if self.failures:
+                self._recovered()
         self._flushed()
         for flush in [flush for flush in self._flushes if self._reached(flush)]:
             self._flushes.remove(flush)
+            flush.kept = True
             flush.done.set()
 
     def _flushed(self) -> None:
@@ -334,10 +362,8 @@ class Supervisor:
     def _reopen(self) -> Steps:
         try:
             if self._is_open:
-                # Whatever happens in between, the channel has to be opened anew if this fails.
-                self._is_open = False
-                yield Call(self._channel.reopen)
-                self._is_open = True
+                # If this fails, wherever it stands, the channel is closed and opened anew.
+                yield from self._call(self._channel.reopen)
                 self._flushed()
             else:
                 yield from self._open()
@@ -348,9 +374,8 @@ class Supervisor:
 
     # -- failures -------------------------------------------------------------------------------------------
 
-    def _narrow(self, reason: str) -> None:
+    def _narrow(self, reason: str, tried: int) -> None:
         """Halve what is tried next; a single item that is refused alone goes to the dead letters."""
-        tried = min(self._limit, len(self._hand))
         if tried > 1:
             self._limit = tried // 2
             return
@@ -371,6 +396,7 @@ class Supervisor:
         self._limit = 1
         pause = self._retry.pause(self.failures, at_least=getattr(error, "after", 0.0))
         level = logging.WARNING if self.failures == 1 else logging.INFO
+        self._mailbox.failed(self._hand, pause)
         log.log(level, "%s: %s; next attempt in %.1f s", self._name, self.last_error, pause)
         yield from self._close_channel()
         if self._stop is None:
@@ -395,14 +421,15 @@ class Supervisor:
         self._abandon_all("failed")
 
     def _abandon_all(self, reason: str) -> None:
-        """Drop what is in hand and in the mailbox, counted and into the dead letters."""
+        """Drop what is in hand, buffered and in the mailbox, counted and into the dead letters: it is over."""
+        self._over = True
+        self._abandoned = True
         self._mailbox.close(reason)
         hand, self._hand = self._hand, []
         self._mailbox.settle(hand)
         buffered = list(self._buffered)
         self._buffered.clear()
-        self._mailbox.forsake(buffered + hand, reason)
-        count = len(buffered) + len(hand) + self._mailbox.discard(reason)
+        count = self._mailbox.forsake(buffered + hand, reason) + self._mailbox.discard(reason)
         if count and reason != "unread":
             log.error("%s: %d alerts not delivered (%s)", self._name, count, reason)
 
@@ -425,6 +452,10 @@ class Supervisor:
 
     def _end(self) -> None:
         """Let go of everybody who waits, whatever ended this life."""
+        if not self.state.ended:
+            # Ended from outside, with a hook under way.
+            self._abandon_all("shutdown")
+            self._set_state(State.FAILED)
         self._mailbox.close("closed")
         self._heed()
         for flush in self._flushes:

@@ -42,14 +42,20 @@ class Watchdog:
     def _run(self) -> None:
         while True:
             time.sleep(_TICK)
-            with self._lock:
-                sinks = list(self._watched)
-                if not sinks:
-                    self._thread = None
-                    return
-            now = time.monotonic()
-            for sink in sinks:
-                sink.check_blocked(now)
+            if not self._look():
+                return
+
+    def _look(self) -> bool:
+        """Look at every sink once, without keeping any alive between two looks; false when there are none."""
+        with self._lock:
+            sinks = list(self._watched)
+            if not sinks:
+                self._thread = None
+                return False
+        now = time.monotonic()
+        for sink in sinks:
+            sink.check_blocked(now)
+        return True
 
     def reset(self) -> None:
         """Forget everything: the thread does not exist in a forked child."""

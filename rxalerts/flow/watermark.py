@@ -16,7 +16,7 @@ class Watermark:
     Arguments:
         until_delivered: true: an alert is finished when it is delivered; false: when it is accepted (on disk
             in every durable mailbox; at once in a memory one).
-        on_progress: called, from any thread, after a release that may have moved the watermark.
+        on_progress: called, from any thread, when the watermark may have moved.
 
     >>> mark = Watermark()
     >>> mark.hold(1), mark.hold(2), mark.emitted(2)
@@ -53,6 +53,9 @@ class Watermark:
     def emitted(self, seq: int) -> None:
         """Note that `on_next` has returned for every emission up to `seq`."""
         self._emitted = seq
+        # What was filtered out, or delivered before `on_next` returned, is released by nobody afterwards.
+        if self._on_progress is not None and not self._held:
+            self._on_progress()
 
     @property
     def committed(self) -> int:
