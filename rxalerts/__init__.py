@@ -15,3 +15,7 @@ from rxalerts.pipeline import arun as arun
 from rxalerts.pipeline import route as route
 from rxalerts.pipeline import run as run
 from rxalerts.priority import Priority as Priority
+from rxalerts.wire import Reader as Reader
+from rxalerts.wire import Rejected as Rejected
+from rxalerts.wire import parse as parse
+from rxalerts.wire import read as read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import heapq
 import os
@@ -10,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from operator import attrgetter
-from typing import Literal
 
 from rxalerts.alert import Alert
 from rxalerts.flow.source import Emitter, Source, SourceStats
+from rxalerts.sources._stdin import reader_stats
 from rxalerts.timestamps import parse_rfc3339
 from rxalerts.wire import OnBad, Reader, read
 
@@ -47,7 +48,15 @@ class ReplaySource(Source[Alert]):
         self._readers: list[Reader] = []
 
     def produce(self, emitter: Emitter[Alert]) -> None:
-        self._readers = [read(path, on_bad=self._on_bad, date=self._day) for path in self._paths]
+        with contextlib.ExitStack() as files:
+            on_bad = self._on_bad
+            if isinstance(on_bad, str | os.PathLike):
+                # One file for the rejects of all.
+                on_bad = files.enter_context(open(os.fspath(on_bad), "wb"))
+            self._readers = [files.enter_context(read(path, on_bad=on_bad, date=self._day)) for path in self._paths]
+            self._play(emitter)
+
+    def _play(self, emitter: Emitter[Alert]) -> None:
         alerts: Iterator[Alert] = (
             iter(self._readers[0]) if len(self._readers) == 1 else heapq.merge(*self._readers, key=_time_ns)
         )
@@ -60,19 +69,13 @@ class ReplaySource(Source[Alert]):
         emitter.emit_all(alerts)
 
     def stats(self) -> SourceStats:
-        stats = SourceStats(self.name)
-        for reader in self._readers:
-            stats.read += reader.read
-            stats.rejected += reader.rejected
-            stats.skipped += reader.skipped
-            stats.first_rejects += [str(reject) for reject in reader.first_rejects]
-        return stats
+        return reader_stats(self.name, self._readers)
 
 
 def replay(
     paths: Path | Sequence[Path],
     *,
-    speed: float | str | Literal["max"] = "max",
+    speed: float | str = "max",
     since: Moment | None = None,
     until: Moment | None = None,
     rebase: bool = False,
@@ -115,9 +118,9 @@ def replay(
 
 def expand(paths: Path | Sequence[Path]) -> list[str]:
     """Return the files that `paths` names, patterns expanded and sorted."""
-    names = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    names = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: list[str] = []
-    for name in map(os.fspath, names):
+    for name in [os.fspath(each) for each in names]:
         if name != "-" and not os.path.exists(name):
             matches = sorted(glob.glob(name, recursive=True))
             if not matches:

@@ -1,51 +1,83 @@
-"""Alerts from standard input, or from any file descriptor that can be waited for."""
+"""Alerts from standard input, or from any other descriptor that can be waited for."""
 
 from __future__ import annotations
 
 import os
 import select
 import sys
+import threading
 
 from rxalerts.alert import Alert
-from rxalerts.flow.source import Emitter, Source
-from rxalerts.wire import Decoder, OnBad, Rejected, Rejects
-
-# As much as a pipe holds by default.
-_CHUNK = 1 << 16
+from rxalerts.flow.source import Emitter, Source, SourceStats
+from rxalerts.wire import OnBad, Reader, read
 
 # How often, in seconds, a source that waits for input looks whether it should end.
 _TICK = 0.2
 
 
 class StdinSource(Source[Alert]):
-    """Reads a descriptor to its end; under pressure it does not read, so that the writer waits."""
+    """See `stdin`."""
 
     live = True
 
     def __init__(self, fd: int | None, on_bad: OnBad, name: str) -> None:
         super().__init__(name)
         self._fd = fd
-        self._on_bad = on_bad
+        self._on_bad: OnBad = on_bad
+        self._reader: Reader | None = None
 
     def produce(self, emitter: Emitter[Alert]) -> None:
         fd = sys.stdin.fileno() if self._fd is None else self._fd
-        decoder = Decoder()
-        rejects = Rejects(self._on_bad, self.name)
-        with rejects:
-            while not emitter.stopped.is_set():
-                if not select.select([fd], [], [], _TICK)[0]:
-                    continue
-                chunk = os.read(fd, _CHUNK)
-                pieces = decoder.feed(chunk) if chunk else decoder.close()
-                self._emit(pieces, emitter, rejects)
-                if not chunk:
-                    return
+        with read(_Input(fd, emitter.stopped), on_bad=self._on_bad) as self._reader:
+            emitter.emit_all(self._reader)
 
-    def _emit(self, pieces: list[Alert | Rejected], emitter: Emitter[Alert], rejects: Rejects) -> None:
-        for piece in pieces:
-            if isinstance(piece, Rejected):
-                rejects.add(piece)
-                self._stats.rejected += 1
-            else:
-                self._stats.read += 1
-                emitter.emit(piece)
+    def stats(self) -> SourceStats:
+        return reader_stats(self.name, [self._reader] if self._reader is not None else [])
+
+
+def stdin(*, fd: int | None = None, on_bad: OnBad = "report", name: str = "stdin") -> StdinSource:
+    """Read alerts from standard input until it ends.
+
+    Arguments:
+        fd: another descriptor to read from.
+        on_bad: what to do with pieces that are no alert, see `rxalerts.wire.read`.
+
+    An alert is emitted as soon as its line is complete. Under pressure nothing is read, so that the writer waits
+    (Falco then says "output timeout" after two seconds and queues). Not an asyncio source: it has its own thread.
+
+    >>> import os
+    >>> out, into = os.pipe()
+    >>> os.write(into, b'{"rule":"Shell","priority":"Notice"}\\n') and os.close(into)
+    >>> from rxalerts import run, sinks
+    >>> kept = sinks.CollectSink()
+    >>> run(stdin(fd=out), kept).read, kept.items[0].rule
+    (1, 'Shell')
+    >>> os.close(out)
+    """
+    return StdinSource(fd, on_bad, name)
+
+
+class _Input:
+    """A descriptor as a file whose read returns what there is, and ends when the source is stopped."""
+
+    def __init__(self, fd: int, stopped: threading.Event) -> None:
+        self._fd = fd
+        self._stopped = stopped
+
+    def read(self, size: int = -1, /) -> bytes:
+        while not self._stopped.is_set():
+            if select.select([self._fd], [], [], _TICK)[0]:
+                return os.read(self._fd, size)
+        return b""
+
+
+def reader_stats(name: str, readers: list[Reader]) -> SourceStats:
+    """Add up what readers have counted."""
+    stats = SourceStats(name)
+    for reader in readers:
+        stats.read += reader.read
+        stats.rejected += reader.rejected
+        stats.skipped += reader.skipped
+        where = f"{reader.path}: " if reader.path else ""
+        stats.first_rejects += [f"{where}{reject}" for reject in reader.first_rejects]
+    return stats
