@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,6 +13,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable
 
 from rxalerts.flow.holding import Held, timer_scheduler
+
+log = logging.getLogger("rxalerts")
 
 T = TypeVar("T")
 
@@ -70,6 +73,7 @@ class _Buffer(ObserverBase[T]):
         self._lock = threading.RLock()
         self._held: Held[T] = Held()
         self._timer = SerialDisposable()
+        self._lists = 0
 
     def attach(self, source: Observable[T]) -> DisposableBase:
         subscription = source.subscribe(self.on_next, self.on_error, self.on_completed)
@@ -82,7 +86,8 @@ class _Buffer(ObserverBase[T]):
                 self._let_go()
             elif len(self._held) == 1 and self._seconds is not None:
                 scheduler = self._scheduler or timer_scheduler()
-                self._timer.disposable = scheduler.schedule_relative(self._seconds, self._time_is_up)
+                self._timer.disposable = scheduler.schedule_relative(self._seconds, self._time_is_up, self._lists)
+        self._held.wait()
 
     def on_error(self, error: Exception) -> None:
         with self._lock:
@@ -94,12 +99,20 @@ class _Buffer(ObserverBase[T]):
             self._let_go()
             self._observer.on_completed()
 
-    def _time_is_up(self, *_: object) -> None:
+    def _time_is_up(self, _: object, number: int | None = None) -> None:
         with self._lock:
-            self._let_go()
+            if number != self._lists:
+                return  # that list was let go while this timer waited for the lock
+            try:
+                self._let_go()
+            except Exception as error:
+                # Whoever subscribed has raised. There is no caller to tell, and the timer's thread serves others.
+                log.exception("buffer(): an observer raised")
+                self._observer.on_error(error)
 
     def _let_go(self) -> None:
         self._timer.disposable = Disposable()
+        self._lists += 1
         if len(self._held):
             with self._held.released() as items:
                 self._observer.on_next(items)

@@ -50,4 +50,6 @@ def _write_some(fd: int, data: memoryview) -> int:
             return os.write(fd, data)
         except BlockingIOError:
             # A pipe or terminal that somebody made non-blocking: wait as a blocking one would.
-            select.select([], [fd], [])
+            room = select.poll()
+            room.register(fd, select.POLLOUT)
+            room.poll()

@@ -68,8 +68,14 @@ class Rotation:
 def _pack(path: str) -> None:
     """Replace `path` by `path.gz`, with the same mode."""
     partial = f"{path}.gz.part"
-    with open(path, "rb") as plain, gzip.open(partial, "wb", compresslevel=6) as packed:
-        shutil.copyfileobj(plain, packed)
-    os.chmod(partial, stat.S_IMODE(os.stat(path).st_mode))
-    os.rename(partial, f"{path}.gz")
+    try:
+        with open(path, "rb") as plain, gzip.open(partial, "wb", compresslevel=6) as packed:
+            shutil.copyfileobj(plain, packed)
+        os.chmod(partial, stat.S_IMODE(os.stat(path).st_mode))
+        os.rename(partial, f"{path}.gz")
+    except OSError:
+        # What is on a full disk must not be made worse.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
     os.unlink(path)

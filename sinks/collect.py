@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from rxalerts.errors import OptionError
 from rxalerts.flow.channel import Batch, Channel
 from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
@@ -35,6 +36,10 @@ class CollectSink(ThreadSink[T]):
     def __post_init__(self) -> None:
         self.items: list[T] = []
         super().__post_init__()
+
+    def validate(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise OptionError("limit", f"must be 1 or more, or none for all, got {self.limit}")
 
     def make_channel(self) -> Channel:
         return _CollectChannel(self)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from rxalerts.alert import Alert
 from rxalerts.errors import OptionError
-from rxalerts.flow.channel import Batch, Channel
+from rxalerts.flow.channel import Batch, Channel, Retryable
 from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.format import Formatted
@@ -79,6 +81,7 @@ class _FileChannel(Channel):
         self._lines: list[bytes] = []
         self._size = 0
         self._fd = -1
+        self._is_file = False
         self._rotation = Rotation(sink.rotate_bytes, sink.rotate_seconds, sink.rotate_keep)
         self._moved = False
 
@@ -99,22 +102,15 @@ class _FileChannel(Channel):
                 self.flush()
             return
         try:
-            batch.done(self._push(lines))
-        except OSError as error:
-            batch.done(getattr(error, "written", 0))
-            raise
+            self._push(lines, batch.done)
         finally:
             if not self._sink.keep_alive:
                 self._close()
 
     def flush(self) -> None:
-        while self._lines:
-            try:
-                done = self._push(self._lines)
-            except OSError as error:
-                self._keep(getattr(error, "written", 0))
-                raise
-            self._keep(done)
+        if self._lines:
+            lines, total = list(self._lines), len(self._lines)
+            self._push(lines, lambda done: self._keep(done - (total - len(self._lines))))
 
     def reopen(self) -> None:
         """Close and open, so that a moved file is left alone; creates the file (Falco 0.27+)."""
@@ -134,24 +130,36 @@ class _FileChannel(Channel):
         del self._lines[:done]
         self.pending = len(self._lines)
 
-    def _push(self, lines: list[bytes]) -> int:
-        self._look()
-        if self._fd < 0:
-            self._open()
+    def _push(self, lines: list[bytes], done: Callable[[int], None]) -> None:
+        """Write `lines`, rotating in between, and tell `done` how many are wholly written, whatever happens."""
+        start = 0
+        while start < len(lines):
+            self._look()
+            if self._fd < 0:
+                self._open()
+            part = self._fitting(lines[start:])
+            try:
+                written = self._writer.write(self._fd, part)
+            except OSError as error:
+                done(start + getattr(error, "written", 0))
+                if isinstance(error, BrokenPipeError):
+                    # The reader of a FIFO has left: the next one gets whole lines.
+                    self._writer.rest = b""
+                raise
+            finally:
+                self._note_tear()
+            if self._sink.fsync and self._is_file:
+                os.fsync(self._fd)
+            start += written
+            done(start)
+
+    def _fitting(self, lines: list[bytes]) -> list[bytes]:
+        """Return those of `lines` that go into the file as it is, having rotated it if there are none."""
         count = self._rotation.room(self._fd, lines)
         if count == 0 and not self._writer.rest:
             self._rotate()
             count = self._rotation.room(self._fd, lines)
-        count = max(1, count)
-        try:
-            written = self._writer.write(self._fd, lines[:count])
-        finally:
-            self._note_tear()
-        if self._sink.fsync:
-            os.fsync(self._fd)
-        if count < len(lines):
-            return written + self._push(lines[count:])
-        return written
+        return lines if count == len(lines) else lines[: max(1, count)]
 
     def _note_tear(self) -> None:
         """Remember which file a half-written line is in, to go on there and nowhere else."""
@@ -182,11 +190,8 @@ class _FileChannel(Channel):
     def _open(self) -> None:
         if self._fd >= 0:
             return
-        try:
-            # Readable too: the last byte tells whether a crash left a torn line.
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
-        except PermissionError:
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+        fd = self._open_fifo() if self._is_fifo() else self._open_file()
+        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         self._fd = fd
         try:
             self._mend()
@@ -194,6 +199,31 @@ class _FileChannel(Channel):
             self._close()
             raise
         self._rotation.opened(fd)
+
+    def _open_file(self) -> int:
+        flags = os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+        try:
+            # Readable too: the last byte tells whether a crash left a torn line.
+            return os.open(self._path, os.O_RDWR | flags, 0o666)
+        except PermissionError:
+            return os.open(self._path, os.O_WRONLY | flags, 0o666)
+
+    def _is_fifo(self) -> bool:
+        try:
+            return stat.S_ISFIFO(os.stat(self._path).st_mode)
+        except OSError:
+            return False
+
+    def _open_fifo(self) -> int:
+        """Open for writing only, and not before there is a reader: what nobody reads is lost with the pipe."""
+        try:
+            fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                raise Retryable(f"{self._path}: nobody reads this named pipe") from None
+            raise
+        os.set_blocking(fd, True)
+        return fd
 
     def _mend(self) -> None:
         """Go on in the line that we tore ourselves, or end the one that a crash left behind."""
@@ -212,7 +242,8 @@ class _FileChannel(Channel):
 
     def _rotate(self) -> None:
         self._close()
-        self._rotation.rotate(self._path)
+        # A symbolic link stays where it is, and goes on pointing to the newest file.
+        self._rotation.rotate(os.path.realpath(self._path))
         self._open()
 
     def _close(self) -> None:

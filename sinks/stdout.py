@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from rxalerts.alert import Alert
-from rxalerts.flow.channel import Batch, Channel, Gone
+from rxalerts.flow.channel import Batch, Channel, Fatal, Gone
 from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.format import Formatted
@@ -52,17 +53,24 @@ class _StdoutChannel(Channel):
 
     def open(self) -> None:
         self._stream = self._sink.stream or sys.stdout
+        if self._stream is None or getattr(self._stream, "closed", False):
+            raise Fatal("standard output is closed")
         try:
-            self._stream.flush()
             self._fd = self._stream.fileno()
-        except (AttributeError, OSError, ValueError, io.UnsupportedOperation):
+        except (AttributeError, io.UnsupportedOperation):
             # A notebook's or a test's replacement, which has no descriptor.
             self._fd = -1
+            return
+        try:
+            # What was printed before comes before.
+            self._stream.flush()
+        except BrokenPipeError:
+            self._sever()
 
     def write(self, batch: Batch[Alert | Formatted]) -> None:
         lines = [self._sink.render(item) + b"\n" for item in batch.items]
         if not self._sink.buffered:
-            batch.done(self._push(lines))
+            self._push(lines, batch.done)
             return
         self._lines += lines
         self._size += sum(map(len, lines))
@@ -73,26 +81,36 @@ class _StdoutChannel(Channel):
 
     def flush(self) -> None:
         if self._lines:
-            self._push(self._lines)
-            self._lines, self._size, self.pending = [], 0, 0
+            self._push(self._lines, self._keep)
 
-    def _push(self, lines: list[bytes]) -> int:
+    def _keep(self, done: int) -> None:
+        self._size -= sum(map(len, self._lines[:done]))
+        del self._lines[:done]
+        self.pending = len(self._lines)
+
+    def _push(self, lines: list[bytes], done: Callable[[int], None]) -> None:
+        """Write `lines`, and tell `done` how many of them are wholly written, whatever happens."""
         try:
             if self._fd >= 0:
-                return self._writer.write(self._fd, lines)
+                done(self._writer.write(self._fd, lines))
+                return
             self._stream.write(b"".join(lines).decode("utf-8", "replace"))
             self._stream.flush()
-            return len(lines)
-        except BrokenPipeError:
+            done(len(lines))
+        except BrokenPipeError as error:
+            done(getattr(error, "written", 0))
             self._sever()
-            raise Gone("standard output was closed by its reader") from None
+        except OSError as error:
+            done(getattr(error, "written", 0))
+            raise
 
-    def _sever(self) -> None:
-        """Point the descriptor at /dev/null, so that nothing complains at the interpreter's end."""
+    def _sever(self) -> NoReturn:
+        """Point the descriptor at /dev/null, so that nothing complains at the interpreter's end; then end."""
         if self._fd >= 0:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._fd)
             os.close(null)
+        raise Gone("standard output was closed by its reader")
 
     def reopen(self) -> None:
         """Do nothing: standard output is not reopened (as Falco)."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from reactivex.scheduler import EventLoopScheduler
 
-from rxalerts.flow.scope import Bundle, Mark, Scope, current
+from rxalerts.flow.scope import Bundle, Mark, Pressed, Scope, current
 
 T = TypeVar("T")
 
@@ -29,6 +31,7 @@ class Held(Generic[T]):
     def __init__(self) -> None:
         self._items: list[T] = []
         self._marks: list[tuple[Mark, int]] = []
+        self._pressed: list[Pressed] = []
 
     def __len__(self) -> int:
         return len(self._items)
@@ -41,16 +44,38 @@ class Held(Generic[T]):
     def hold_only(self) -> None:
         """Keep the running emission unfinished, without an item: its item lives on in some other form."""
         scope = current()
-        if scope is not None and scope.mark is not None:
+        if scope is None:
+            return
+        if scope.mark is not None:
             scope.mark.hold(scope.seq)
             self._marks.append((scope.mark, scope.seq))
+        if self._pressed:
+            # What a timer let go found no room: the source that feeds us has to wait for it.
+            pressed, self._pressed = self._pressed, []
+            scope.pressed += [mailbox for mailbox in pressed if mailbox.pressing]
+
+    def wait(self) -> None:
+        """Wait, under pressure, on behalf of a stream that no source of ours feeds; call it without any lock.
+
+        On an event loop's thread it does not wait: the mailbox applies its `then` policy instead.
+        """
+        if not self._pressed or current() is not None:
+            return
+        pressed, self._pressed = self._pressed, []
+        if asyncio._get_running_loop() is not None:
+            for mailbox in pressed:
+                mailbox.lose_patience()
+            return
+        scope = Scope()
+        scope.pressed = pressed
+        scope.wait()
 
     @contextmanager
     def released(self) -> Generator[list[T]]:
         """Let everything go: inside the block, emissions carry the marks of all that was held.
 
-        Pressure that arises inside is handed on to the emission that is running, if there is one; a timer's
-        thread never waits (a mailbox has room for it beyond its capacity).
+        Pressure that arises inside is handed on to the emission that is running or, when a timer's thread lets
+        go, which must not wait, to the next one; a mailbox has room for as much beyond its capacity.
         """
         items, self._items = self._items, []
         marks, self._marks = self._marks, []
@@ -65,6 +90,8 @@ class Held(Generic[T]):
                 bundle.release()
             if outer is not None:
                 outer.pressed += scope.pressed
+            else:
+                self._pressed += scope.pressed
 
     def abandon(self) -> None:
         """Forget what is held, when the subscription ends; its emissions stay unfinished and come again."""
@@ -72,6 +99,7 @@ class Held(Generic[T]):
         self._marks.clear()
 
 
+_lock = threading.Lock()
 _scheduler: EventLoopScheduler | None = None
 
 
@@ -81,14 +109,16 @@ def timer_scheduler() -> EventLoopScheduler:
     Without it every timer of reactivex starts a thread of its own (some 600 µs).
     """
     global _scheduler
-    if _scheduler is None:
-        _scheduler = EventLoopScheduler()
-    return _scheduler
+    with _lock:
+        if _scheduler is None:
+            _scheduler = EventLoopScheduler()
+        return _scheduler
 
 
 def _forget() -> None:
-    global _scheduler
+    global _scheduler, _lock
     _scheduler = None
+    _lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget)

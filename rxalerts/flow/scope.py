@@ -46,6 +46,10 @@ class Pressed(Protocol):
         """Call `callback` once, from any thread, when the pressure is gone (at once if it is gone already)."""
         ...
 
+    def lose_patience(self) -> None:
+        """Let the policy for what cannot wait apply, until the pressure is gone."""
+        ...
+
 
 class Scope:
     """One source's scope: the number of the running emission, its mark, and who feels pressed by it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import re
@@ -105,6 +106,7 @@ class Sink(ObserverBase[T_contra]):
         self._blocked = 0
         self._reported_block: float | None = None
         self._warned_loop = False
+        self._warned_loss: float | None = None
         self._state = State.CREATED
         self._channel: Any = self.make_channel()
         self._clock: Callable[[], float] = time.monotonic
@@ -200,9 +202,11 @@ class Sink(ObserverBase[T_contra]):
     def _foreign(self, value: T_contra) -> None:
         may_wait = not _on_a_loop() and threading.current_thread() is not self._worker()
         outcome = self.mailbox.offer(value, may_wait=may_wait)
+        gate: threading.Event | None = None
         while outcome is Offer.FULL:
-            gate = threading.Event()
-            self.mailbox.when_low(gate.set)
+            if gate is None or gate.is_set():
+                gate = threading.Event()
+                self.mailbox.when_low(gate.set)
             # Looks again from time to time: patience may be over, or the sink may have failed.
             gate.wait(0.05)
             outcome = self.mailbox.offer(value, may_wait=True)
@@ -238,7 +242,8 @@ class Sink(ObserverBase[T_contra]):
 
     def observer(self) -> ObserverBase[T_contra]:
         """Return an observer for one of several streams that feed this sink: it ends when the last one does."""
-        self._handles += 1
+        with self._start_lock:
+            self._handles += 1
         return _Handle(self)
 
     def _handle_done(self) -> None:
@@ -256,23 +261,52 @@ class Sink(ObserverBase[T_contra]):
             if self._started:
                 return
             self._started = True
-            self._launch()
+            try:
+                self._launch()
+            except RuntimeError as error:
+                # No thread can be started any more: the interpreter is ending, or the machine is out of them.
+                self._stillborn(f"cannot be started: {error}")
+                return
         _alive.add(self)
         watchdog.watch(self)
+
+    def _stillborn(self, reason: str) -> None:
+        """Be FAILED without ever having lived: what comes, or came, goes to the dead letters."""
+        log.error("%s: failed: %s", self.name, reason)
+        self.supervisor.last_error = reason
+        self.mailbox.close("failed")
+        self.state_changed(State.FAILED)
+        self.mailbox.discard("failed")
+        self._finished()
+
+    def orphan(self) -> None:
+        """End in a forked child: the thread that delivers exists in the parent only, and so do its alerts."""
+        self._start_lock = threading.Lock()
+        self._ended = threading.Event()
+        self._states, self._dead = Feed(), Feed()
+        # Not by make_mailbox: a durable one is the parent's, and its file too.
+        self.mailbox = Mailbox(self.capacity, on_drop=self._dropped)
+        self.mailbox.close("forked")
+        self._started = True
+        self._state = State.CLOSED
+        self._ended.set()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything that was taken before is delivered and flushed.
 
         Arguments:
             timeout: seconds to wait; None: as long as it takes.
-        Returns false when the time was not enough, or the sink failed.
+        Returns false when the time was not enough, or the sink gave up on some of it; true at once when nothing
+        was taken. From within a hook it does not wait: the next batch comes after the flush.
         """
         if not self._started:
             return True
         message = Flush(self.mailbox.entered)
-        if self._post(message) and not self._is_own_thread():
-            message.done.wait(timeout)
-        return self.mailbox.left >= message.target and self.state is not State.FAILED
+        if self._post(message):
+            if not self._is_own_thread():
+                message.done.wait(timeout)
+            return message.kept
+        return self.state is State.CLOSED and not _GIVEN_UP & self.mailbox.dropped.keys()
 
     def reopen(self, timeout: float | None = 0.0) -> bool:
         """Close and open the channel again, as SIGUSR1 does, before the next batch.
@@ -315,12 +349,12 @@ class Sink(ObserverBase[T_contra]):
             return self._ended.is_set()
         # The supervisor needs a moment after its deadline to close the channel.
         if not self._ended.wait(None if timeout is None else timeout + _GRACE):
-            self._give_up()
+            self.give_up()
             return False
         return True
 
     async def aclose(self, timeout: float | None = None) -> bool:
-        """Do the same without blocking the running event loop."""
+        """Do the same as `close` without blocking the running event loop."""
         return await asyncio.get_running_loop().run_in_executor(None, self.close, timeout)
 
     def __enter__(self) -> Any:
@@ -386,6 +420,7 @@ class Sink(ObserverBase[T_contra]):
         return not self._ended.is_set()
 
     def _finished(self) -> None:
+        """Note that the actor has come to its end (called by its driver)."""
         self.mailbox.end()
         self._ended.set()
         for message in self.mailbox.control():
@@ -394,8 +429,10 @@ class Sink(ObserverBase[T_contra]):
         _alive.discard(self)
         watchdog.forget(self)
 
-    def _give_up(self) -> None:
-        """The channel is stuck past the deadline: count what waits as lost and go on without it."""
+    def give_up(self) -> None:
+        """Stop waiting for a channel that is stuck past its deadline: count what waits as lost, go on without it."""
+        # Nobody waits for it again when the interpreter ends.
+        _alive.discard(self)
         count = self.mailbox.discard("shutdown")
         log.error("%s: still blocked when time ran out; %d alerts not delivered (shutdown)", self.name, count)
 
@@ -411,6 +448,9 @@ class Sink(ObserverBase[T_contra]):
         self._dead.emit(DeadLetter(item, "rejected", reason, attempts, time.time()))
 
     def _dropped(self, item: Any, reason: str) -> None:
+        if reason == "overflow" and (since := self.mailbox.losing_since) != self._warned_loss:
+            self._warned_loss = since
+            log.warning("%s: full (%d alerts): dropping (%s)", self.name, self.capacity, self.on_full)
         if self._dead.observed:
             detail = self.supervisor.last_error or ""
             self._dead.emit(DeadLetter(item, reason, detail, self.supervisor.failures, time.time()))
@@ -440,9 +480,13 @@ class ThreadSink(Sink[T_contra]):
         self._thread.start()
 
     def _live(self) -> None:
+        steps = self.supervisor.run()
         try:
-            drive_thread(self.supervisor.run(), self.mailbox)
+            drive_thread(steps, self.mailbox)
+        except Exception:
+            log.exception("%s: failed: a fault in its own machinery", self.name)
         finally:
+            steps.close()
             self._finished()
 
     def _worker(self) -> threading.Thread | None:
@@ -462,8 +506,11 @@ class AsyncSink(Sink[T_contra]):
             await drive_loop(steps, self.mailbox)
         except asyncio.CancelledError:
             # Given up while a hook was stuck: its connection still has to go.
-            await asyncio.wait_for(self._channel.close(), _GRACE)
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._channel.close(), _GRACE)
             self.state_changed(State.CLOSED)
+        except Exception:
+            log.exception("%s: failed: a fault in its own machinery", self.name)
         finally:
             steps.close()
             self._finished()
@@ -471,8 +518,8 @@ class AsyncSink(Sink[T_contra]):
     def _is_own_thread(self) -> bool:
         return on_io_loop()
 
-    def _give_up(self) -> None:
-        super()._give_up()
+    def give_up(self) -> None:
+        super().give_up()
         self._task.cancel()
 
 
@@ -502,6 +549,9 @@ _GRACE = 0.5
 # Seconds that all sinks together get when the interpreter ends without their having been closed.
 _EXIT_TIMEOUT = 5.0
 
+# The reasons under which a sink drops what it had taken already.
+_GIVEN_UP = {"failed", "shutdown", "unread", "forked"}
+
 _alive: weakref.WeakSet[Sink[Any]] = weakref.WeakSet()
 
 
@@ -509,8 +559,24 @@ _alive: weakref.WeakSet[Sink[Any]] = weakref.WeakSet()
 def _close_all() -> None:
     """Close what was not closed when the interpreter ends: best effort, `with` and `close` are the contract."""
     deadline = time.monotonic() + _EXIT_TIMEOUT
-    for sink in list(_alive):
-        sink.close(max(0.0, deadline - time.monotonic()))
+    sinks = list(_alive)
+    # All of them drain at the same time, so that a stuck one costs the others nothing.
+    for sink in sinks:
+        sink.stop(_EXIT_TIMEOUT)
+    for sink in sinks:
+        if not sink.wait(max(0.0, deadline + _GRACE - time.monotonic())):
+            sink.give_up()
+
+
+def _orphan_all() -> None:
+    """End every sink in a forked child, where its thread does not exist."""
+    sinks = list(_alive)
+    _alive.clear()
+    for sink in sinks:
+        sink.orphan()
+
+
+os.register_at_fork(after_in_child=_orphan_all)
 
 
 def default_spool_dir() -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
+from reactivex.scheduler import CurrentThreadScheduler
 
 from rxalerts.flow.scope import Mark, Scope
 from rxalerts.flow.watermark import Watermark
@@ -67,24 +68,31 @@ class Emitter(Generic[T]):
         return self._scope.seq
 
     def emit(self, item: T) -> bool:
-        """Emit one item and wait under pressure; false when the source should end."""
-        self.emit_all((item,))
+        """Emit one item and wait under pressure; false when the source should end.
+
+        What was read is emitted, even when the source has just been asked to end.
+        """
+        self._emit((item,))
         return not self._stopping
 
     def emit_all(self, items: Iterable[T]) -> None:
-        """Emit items until they end or the source is asked to."""
+        """Emit items until they end or the source is asked to; no item is taken that is not emitted."""
+        if not self._stopping:
+            self._emit(items)
+
+    def _emit(self, items: Iterable[T]) -> None:
         scope, mark = self._scope, self._mark
         on_next = self._observer.on_next
         with scope:
             for item in items:
-                if self._stopping:
-                    return
                 scope.seq += 1
                 on_next(item)
                 if mark is not None:
                     mark.emitted(scope.seq)
                 if scope.pressed:
                     scope.wait(self.stopped)
+                if self._stopping:
+                    return
 
     def offer(self, item: T, mark: Mark | None = None, seq: int = 0) -> Scope:
         """Emit one item without waiting; whoever wants to be waited for is in `pressed` of the scope returned."""
@@ -152,5 +160,7 @@ class Source(Observable[T]):
             )
             thread.start()
         else:
-            self.feed(observer, emitter)
+            # On the trampoline, as `reactivex.from_iterable`: the subscription is there before the first item, so
+            # that `take` and others can end it.
+            CurrentThreadScheduler.singleton().schedule(lambda *_: self.feed(observer, emitter))
         return Disposable(emitter.stop)

@@ -425,6 +425,8 @@ class Supervisor:
         self._over = True
         self._abandoned = True
         self._mailbox.close(reason)
+        # What has sunk before a flush failed is delivered all the same.
+        self._sunk(len(self._buffered) - self._channel.pending)
         hand, self._hand = self._hand, []
         self._mailbox.settle(hand)
         buffered = list(self._buffered)
