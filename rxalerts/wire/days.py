@@ -29,8 +29,12 @@ class Days:
         self._day = None if callable(first) else first
         self._last = 0
 
-    def ns(self, text: str) -> int:
+    def ns(self, text: str, near: int | None = None) -> int:
         """Return the nanoseconds since the epoch of a local time of day, such as ``10:20:05.408091526``.
+
+        Args:
+            text: the time of day.
+            near: nanoseconds of another time stamp of the same event, if there is one: the day is nearest to it.
 
         Raises:
             AlertError: there is no such time of day.
@@ -39,22 +43,45 @@ class Days:
         if hour > 23 or minute > 59 or second > 60:
             raise AlertError(f"no such time of day: {text}", key="time")
         nanos = int(text[9:].ljust(9, "0"))
-        if self._first is not None:
-            self._day, self._first = self._first(), None
+        self._resolve()
         try:
-            if self._day is None:
-                return self._nearest(hour, minute, second, nanos)
+            if self._day is None or near is not None:
+                return _nearest(time.time_ns() if near is None else near, hour, minute, second, nanos)
             since_midnight = (hour * 3600 + minute * 60 + second) * SECOND + nanos
             if self._last - since_midnight > _HALF_DAY:
                 self._day += _ONE
             self._last = since_midnight
             return local_ns(self._day, hour, minute, second, nanos)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, OSError) as error:
             raise AlertError(f"no day for {text}: {error}", key="time") from None
 
-    @staticmethod
-    def _nearest(hour: int, minute: int, second: int, nanos: int) -> int:
-        now = time.time_ns()
-        today = date.fromtimestamp(now // SECOND)
-        candidates = (local_ns(day, hour, minute, second, nanos) for day in (today - _ONE, today, today + _ONE))
-        return min(candidates, key=lambda ns: abs(ns - now))
+    def ns_of_year(self, month: int, day: int, text: str) -> int:
+        """Return the nanoseconds of a local time without a year, ``HH:MM:SS``: the year is the nearest one.
+
+        Raises:
+            ValueError: there is no such time.
+        """
+        self._resolve()
+        base = self._day or date.today()
+        hour, minute, second = (int(part) for part in text.split(":"))
+        days = [found for year in (-1, 0, 1) if (found := _day(base.year + year, month, day)) is not None]
+        if not days or hour > 23 or minute > 59 or second > 60:
+            raise ValueError(f"no such time: {month}-{day} {text}")
+        return local_ns(min(days, key=lambda found: abs(found - base)), hour, minute, second, 0)
+
+    def _resolve(self) -> None:
+        if self._first is not None:
+            self._day, self._first = self._first(), None
+
+
+def _nearest(near: int, hour: int, minute: int, second: int, nanos: int) -> int:
+    today = date.fromtimestamp(near // SECOND)
+    times = (local_ns(day, hour, minute, second, nanos) for day in (today - _ONE, today, today + _ONE))
+    return min(times, key=lambda ns: abs(ns - near))
+
+
+def _day(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:  # 29 February is not in every year
+        return None

@@ -17,9 +17,10 @@ from rxalerts.wire.days import Days
 from rxalerts.wire.encoding import ToUtf8
 from rxalerts.wire.jsonline import BAD as NOT_PLAIN
 from rxalerts.wire.jsonline import from_bytes, from_line
-from rxalerts.wire.rejected import RAW_LIMIT, Rejected
-from rxalerts.wire.scanner import BAD, DONE, MORE, Scanner
-from rxalerts.wire.textline import HEADER, from_syslog, from_text, is_noise
+from rxalerts.wire.pieces import Pieces
+from rxalerts.wire.rejected import Rejected
+from rxalerts.wire.scanner import DONE, MORE, Scanner
+from rxalerts.wire.textline import HEADER, fields_of, from_syslog, from_text, header_ns, is_noise
 
 __all__ = ["MAX_RECORD", "Decoder"]
 
@@ -35,29 +36,12 @@ _TEXT_START = re.compile(TEXT_START.pattern.encode())
 _BRACE = ord("{")
 # How often one line is searched again from just behind a false start: bounds the time that garbage can take.
 _MAX_TRIES = 16
-_NEWLINE = ord("\n")
+_FALCO = b"falco"
 _TORN = "torn or broken JSON"
 _NO_ALERT = "not an alert: neither a JSON object nor a line '<time>: <Priority> <text>'"
 
 
-class _Lost:
-    """Collects a piece that is too long to be kept."""
-
-    def __init__(self, offset: int, line: int, scanner: Scanner | None) -> None:
-        self.offset = offset
-        self.line = line
-        self.scanner = scanner  # finds the end of an object; None: the piece ends with its line
-        self.head = bytearray()
-        self.size = 0
-
-    def take(self, data: bytes) -> None:
-        """Count further bytes of the piece, and keep them if they are among the first."""
-        self.size += len(data)
-        if len(self.head) < RAW_LIMIT:
-            self.head += data[: RAW_LIMIT - len(self.head)]
-
-
-class Decoder:
+class Decoder(Pieces):
     """Reads alerts from bytes as they come; used by `read` and by all sources.
 
     Args:
@@ -75,36 +59,18 @@ class Decoder:
     """
 
     def __init__(self, *, date: Date | Callable[[], Date | None] | None = None, max_record: int = MAX_RECORD) -> None:
-        if max_record < 1:
-            raise ValueError(f"max_record: must be at least 1, not {max_record}")
+        super().__init__(max_record)
         self.days = Days(date)
-        self.max_record = max_record
-        self.ends: list[int] = []
-        """Where each piece of the last result ends, as an offset into the decoded stream: reading that begins
-        there again goes on with the next piece."""
-        self.line = 1
-        """Number of the line that is being read."""
-        self.offset = 0
-        """Offset, in the decoded stream, of the first byte that is not part of any piece yet."""
-        self.skipped = 0
-        """How many lines were Falco's own, but no alerts: log lines and statistics."""
-        self.rejected = 0
-        """How many pieces were rejected."""
         self._utf8 = ToUtf8()
-        self._tail = bytearray()  # what was fed but not read; it begins at `offset`
-        self._waiting = False  # the tail is of no use until its line ends
-        self._scanner: Scanner | None = None  # in the middle of the object that the tail begins with
-        self._lost: _Lost | None = None
-        self._counted = 0  # position in the buffer up to which `line` has counted
         self._tries = (0, 0)  # a line, and how often it was searched again
-        self._out: list[Alert | Rejected] = []
 
     def feed(self, data: bytes) -> list[Alert | Rejected]:
         """Return the pieces that are complete now. Never raises, whatever the bytes are."""
         self._out, self.ends = [], []
         data = self._utf8.feed(data)
-        if self._utf8.skipped:
-            self.offset, self._utf8.skipped = self._utf8.skipped, 0
+        if self._utf8.mark_size:
+            self.offset = self._utf8.mark_size
+            self._utf8.mark_size = 0
         if data:
             self._take(data)
         return self._out
@@ -194,12 +160,12 @@ class Decoder:
         if start < end and buffer[start] == _BRACE and start - pos <= self.max_record:
             return self._object(buffer, start)
         if newline < 0:
-            return self._keep(buffer, pos, waiting=True)
+            return self._keep(buffer, pos, waiting=start < end)
         if end - pos > self.max_record:
             return self._reject(buffer, pos, end, self._too_long(), after=end + 1)
         if start == end:
             return end + 1
-        return self._text(buffer, _end_of(_BLANK, buffer, pos, end), end)
+        return self._text(buffer, pos, end)
 
     def _object(self, buffer: bytes, start: int) -> int:
         scanner = Scanner()
@@ -232,37 +198,40 @@ class Decoder:
             return self._reject(buffer, start, end, self._too_long(), after=end + 1)
         return self._garbage(buffer, start, end, _TORN, pos)
 
-    def _text(self, buffer: bytes, start: int, end: int) -> int:
-        """Read the line of text from `start` to `end`, where its newline is."""
+    def _text(self, buffer: bytes, pos: int, end: int) -> int:
+        """Read the line of text from `pos` to `end`, where its newline is."""
+        start = _end_of(_BLANK, buffer, pos, end)
         line = buffer[start:end].rstrip(b"\r")
         header = HEADER.match(line)
         if header is not None:
-            begin = start + header.end()
-            if begin < end and buffer[begin] == _BRACE:
-                return self._object(buffer, begin)
-            priority = header.group(1) or header.group(2) or header.group(3)
-            text = line[header.end() :].decode("utf-8", "replace")
-            if PREFIX.match(text):
-                return self._alert_text(buffer, begin, end)
-            if priority:
-                try:
-                    alert = from_syslog(text, header.group(), int(priority), self.days)
-                    return self._accept(alert, end + 1)
-                except AlertError as error:
-                    if not is_noise(text):
-                        return self._garbage(buffer, start, end, error.reason, start)
-                    self.skipped += 1
-                    return end + 1
+            return self._syslog(buffer, start, end, header)
         text = line.decode("utf-8", "replace")
         if PREFIX.match(text):
             return self._alert_text(buffer, start, end)
-        if is_noise(text):
+        if is_noise(buffer[pos:start].decode() + text):
             self.skipped += 1
             glued = _ANY_START.search(buffer, start, end)
             return glued.start() if glued else end + 1
         return self._garbage(buffer, start, end, _NO_ALERT, start)
 
-    def _alert_text(self, buffer: bytes, start: int, end: int) -> int:
+    def _syslog(self, buffer: bytes, start: int, end: int, header: re.Match[bytes]) -> int:
+        """Read the line from `start` to `end`, which begins with a syslog header."""
+        begin = start + header.end()
+        if begin < end and buffer[begin] == _BRACE:
+            return self._object(buffer, begin)
+        text = buffer[begin:end].rstrip(b"\r").decode("utf-8", "replace")
+        near = header_ns(header.group(), self.days)
+        if PREFIX.match(text):
+            return self._alert_text(buffer, begin, end, near)
+        try:
+            return self._accept(from_syslog(text, header.group(), near), end + 1)
+        except AlertError as error:
+            if is_noise(text) or (_FALCO in header.group().lower() and not fields_of(text)):
+                self.skipped += 1
+                return end + 1
+            return self._garbage(buffer, start, end, error.reason, start)
+
+    def _alert_text(self, buffer: bytes, start: int, end: int, near: int | None = None) -> int:
         """Read the text alert at `start`, and leave to the next turn what is glued to it.
 
         Only what follows a closing bracket is taken for another alert: it is the usual end of a rule's output.
@@ -274,7 +243,7 @@ class Decoder:
         text = buffer[start:cut].rstrip(b"\r").decode("utf-8", "replace")
         after = cut if cut < end else end + 1
         try:
-            return self._accept(from_text(text, self.days), after)
+            return self._accept(from_text(text, self.days, near), after)
         except AlertError as error:
             return self._reject(buffer, start, cut, error.reason, error.key, after)
 
@@ -305,91 +274,6 @@ class Decoder:
         match = _ANY_START.search(buffer, start + 1 if tries <= _MAX_TRIES else max(bad, start + 1), end)
         cut = match.start() if match else end
         return self._reject(buffer, start, cut, reason, after=cut if match else end + 1)
-
-    def _accept(self, alert: Alert, after: int) -> int:
-        self._out.append(alert)
-        self.ends.append(self.offset + after)
-        return after
-
-    def _reject(self, buffer: bytes, start: int, end: int, reason: str, key: str = "", after: int | None = None) -> int:
-        after = end if after is None else after
-        lost = _Lost(self.offset + start, self._line_at(buffer, start), None)
-        lost.take(buffer[start:end].rstrip(b"\r\n") if end - start <= self.max_record else buffer[start:end])
-        self._add_rejected(lost, reason, key, self.offset + after)
-        return after
-
-    def _add_rejected(self, piece: _Lost, reason: str, key: str, end: int) -> None:
-        self.rejected += 1
-        self._out.append(Rejected(piece.line, piece.offset, reason, bytes(piece.head), key, piece.size))
-        self.ends.append(end)
-
-    def _too_long(self) -> str:
-        return f"longer than max_record ({self.max_record} bytes)"
-
-    def _line_at(self, buffer: bytes, pos: int) -> int:
-        """Return the line number of a position; positions must not decrease within a buffer."""
-        if pos > self._counted:
-            self.line += buffer.count(b"\n", self._counted, pos)
-            self._counted = pos
-        return self.line
-
-    def _forget(self, buffer: bytes, pos: int) -> None:
-        """Leave behind what stands before `pos`: the next buffer begins there."""
-        self._line_at(buffer, pos)
-        self.offset += pos
-        self._counted = 0
-
-    def _keep(self, buffer: bytes, pos: int, waiting: bool = False, scanner: Scanner | None = None) -> int:
-        """Keep the rest of the buffer, from `pos` on, until more comes."""
-        if len(buffer) - pos > self.max_record:
-            return self._lose(buffer, pos, scanner)
-        self._forget(buffer, pos)
-        self._tail = bytearray(buffer[pos:])
-        self._waiting = waiting
-        self._scanner = scanner
-        return -1
-
-    def _lose(self, buffer: bytes, pos: int, scanner: Scanner | None) -> int:
-        """Begin to skip a piece that is too long, and whose end has not come yet."""
-        lost = self._lost = _Lost(self.offset + pos, self._line_at(buffer, pos), scanner)
-        done = pos + scanner.pos if scanner else len(buffer)
-        lost.take(buffer[pos:done])
-        self._forget(buffer, done)
-        self._tail = bytearray(buffer[done:])
-        self._waiting = False
-        self._scanner = None
-        return -1
-
-    def _skip_lost(self, lost: _Lost, data: bytes) -> bytes:
-        """Skip what belongs to the piece that is too long; return what does not."""
-        buffer = bytes(self._tail) + data
-        self._tail = bytearray()
-        if lost.scanner is None:
-            newline = buffer.find(b"\n")
-            lost.take(buffer[:newline] if newline >= 0 else buffer)
-            done = newline + 1 if newline >= 0 else len(buffer)
-            if newline >= 0:
-                self._end_lost(lost, self.offset + done)
-            self._forget(buffer, done)
-            return buffer[done:]
-        result = lost.scanner.scan(buffer, 0)
-        done = lost.scanner.pos
-        lost.take(buffer[:done])
-        at_line_start = lost.scanner.previous == _NEWLINE
-        if result == DONE or (result == BAD and at_line_start):
-            self._end_lost(lost, self.offset + done)
-        self._forget(buffer, done)
-        if result == MORE:
-            self._tail = bytearray(buffer[done:])
-            return b""
-        if self._lost is not None:
-            lost.scanner = None  # the rest of its line goes with it
-            return self._skip_lost(lost, buffer[done:])
-        return buffer[done:]
-
-    def _end_lost(self, lost: _Lost, end: int) -> None:
-        self._lost = None
-        self._add_rejected(lost, self._too_long(), "", end)
 
 
 def _end_of(pattern: re.Pattern[bytes], buffer: bytes, pos: int, end: int) -> int:

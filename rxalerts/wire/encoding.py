@@ -25,7 +25,7 @@ class ToUtf8:
     def __init__(self) -> None:
         self._head: bytes | None = b""
         self._decoder: codecs.IncrementalDecoder | None = None
-        self.skipped = 0
+        self.mark_size = 0
         """How many bytes a UTF-8 mark took."""
 
     def feed(self, data: bytes, final: bool = False) -> bytes:
@@ -42,7 +42,7 @@ class ToUtf8:
                     if name:
                         self._decoder = codecs.getincrementaldecoder(name)(errors="replace")
                     else:
-                        self.skipped = len(mark)
+                        self.mark_size = len(mark)
                     break
         if self._decoder is None:
             return data

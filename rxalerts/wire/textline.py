@@ -33,17 +33,19 @@ _INTERNAL = re.compile(
 HEADER = re.compile(
     rb"(?:[0-9]{1,6} )?"  # octet count
     rb"(?:"
-    rb"<([0-9]{1,3})>1 \S+ \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:[^\"\\]|\\.)*\")*\])+) ?(?:\xef\xbb\xbf)?"
-    rb"|(?:<([0-9]{1,3})>)?(?:(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}"
+    rb"<[0-9]{1,3}>1 \S+ \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:[^\"\\]|\\.)*\")*\])+) ?(?:\xef\xbb\xbf)?"
+    rb"|(?:<[0-9]{1,3}>)?(?:(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}"
     rb"(?:Z|[+-][0-9]{2}:?[0-9]{2})) (?:[\w.:-]+ )??)?[Ff]alco[\w.@-]*(?:\[[0-9]+\])?: "
-    rb"|<([0-9]{1,3})>(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} (?:[\w.-]+ )??)?(?:[\w./@-]+(?:\[[0-9]+\])?: )?"
+    rb"|<[0-9]{1,3}>(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} (?:[\w.-]+ )??)?(?:[\w./@-]+(?:\[[0-9]+\])?: )?"
     # Kubernetes' container logs
     rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2}:[0-9]{2}) (?:stdout|stderr) [FP] "
     rb")"
 )
 """What syslog (RFC 5424, RFC 3164, as a file or as sent) and container logs put in front of an alert."""
 
-_HEADER_STAMP = re.compile(rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T\S+)|[A-Z][a-z]{2} [ 0-9][0-9] ([0-9:]{8})")
+_HEADER_PRIORITY = re.compile(rb"(?:[0-9]{1,6} )?<([0-9]{1,3})>")
+_HEADER_STAMP = re.compile(rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T\S+)|([A-Z][a-z]{2}) ([ 0-9][0-9]) ([0-9:]{8})")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _NOISE = re.compile(
     # Falco's own log: asctime or strftime with a year, or ISO 8601 without a fraction
@@ -65,71 +67,74 @@ def is_noise(line: str) -> bool:
     return _NOISE.match(line) is not None
 
 
-def from_text(line: str, days: Days, priority: Priority | None = None, stamp_ns: int | None = None) -> Alert:
+def from_text(line: str, days: Days, near: int | None = None) -> Alert:
     """Return the alert in a line of text, ``<time>: <Priority> <message>``.
 
     The line becomes the alert's output as it is; escapes in it are not undone, because a line that was never
-    escaped cannot be told from one that was. Its fields come from the last ``(key=value key=value)``, all of them
-    as strings (in the text, a number and a string look alike) and None for ``<NA>``. The rule is unknown (``""``),
-    except that of Falco's internal alerts.
+    escaped cannot be told from one that was. Its fields come from the brackets ``(key=value key=value)``, all of
+    them as strings (in the text, a number and a string look alike) and None for ``<NA>``. The rule is unknown
+    (``""``), except that of Falco's internal alerts.
 
     Args:
         line: the line, without its end.
         days: finds the day of a time without a date.
-        priority: of a line without time and priority in front, as old syslog lines are.
-        stamp_ns: the time of such a line.
+        near: nanoseconds of another time stamp on the line: that day is nearest to it.
 
     Raises:
         AlertError: it is no such line.
     """
     match = PREFIX.match(line)
-    if match is not None:
-        ns, level, message = _stamp(match, days), BY_LABEL[match.group(3)], line[match.end() :]
-    elif priority is not None and stamp_ns is not None:
-        ns, level, message = stamp_ns, priority, line
-    else:
+    if match is None:
         raise AlertError("not an alert: a JSON object or a line '<time>: <Priority> <text>' is needed")
-    record = Record(priority=LABELS[level], time=format_rfc3339(ns), output=line, rule="")
+    if match.group(1):
+        try:
+            ns = parse_rfc3339(match.group(1))
+        except ValueError as error:
+            raise AlertError(str(error), key="time") from None
+    else:
+        ns = days.ns(match.group(2), near)
+    return _alert(line, line[match.end() :], BY_LABEL[match.group(3)], ns)
+
+
+def _alert(line: str, message: str, priority: Priority, ns: int) -> Alert:
+    record = Record(priority=LABELS[priority], time=format_rfc3339(ns), output=line, rule="")
     internal = _INTERNAL.match(message)
     if internal:
         record.source = INTERNAL
         record.rule = internal.group(1) or "Falco internal: metrics snapshot"
     record.output_fields = cast("msgspec.Raw", fields_of(message, typed=internal is not None))
-    return Alert._make(record, level, ns, None, None)
+    return Alert._make(record, priority, ns, None, None)
 
 
-def _stamp(match: re.Match[str], days: Days) -> int:
-    if not match.group(1):
-        return days.ns(match.group(2))
+def header_ns(header: bytes, days: Days) -> int | None:
+    """Return the time in a syslog header in nanoseconds, or None if there is none that makes sense."""
+    match = _HEADER_STAMP.search(header)
+    if match is None:
+        return None
+    stamp, month, day, clock = (part.decode() if part else "" for part in match.groups())
     try:
-        return parse_rfc3339(match.group(1))
-    except ValueError as error:
-        raise AlertError(str(error), key="time") from None
+        return parse_rfc3339(stamp) if stamp else days.ns_of_year(_MONTHS.index(month) + 1, int(day), clock)
+    except ValueError:
+        return None
 
 
-def from_syslog(line: str, header: bytes, priority: int, days: Days) -> Alert:
+def from_syslog(line: str, header: bytes, ns: int | None) -> Alert:
     """Return the alert in a syslog message that has neither time nor priority in its text.
 
     Old Falco versions sent such messages. The time and the priority are those of the syslog header.
 
     Raises:
-        AlertError: the text has no fields in brackets, so it may be anything that Falco logs.
+        AlertError: the text has no fields in brackets, so it may be anything that Falco logs; or the header has no
+            priority, as in the files of most syslog daemons.
     """
     if not fields_of(line):
         raise AlertError("a syslog message without time, priority and fields is no alert")
-    match = _HEADER_STAMP.search(header)
-    try:
-        if match is None:
-            raise AlertError("missing, in the syslog header too", key="time")
-        if match.group(1):
-            ns = parse_rfc3339(match.group(1).decode())
-        else:
-            ns = days.ns(match.group(2).decode() + ".0")
-    except AlertError:
-        raise
-    except ValueError as error:
-        raise AlertError(str(error), key="time") from None
-    return from_text(line, days, Priority(priority & 7), ns)
+    number = _HEADER_PRIORITY.match(header)
+    if number is None:
+        raise AlertError("missing, in the syslog header too", key="priority")
+    if ns is None:
+        raise AlertError("missing, in the syslog header too", key="time")
+    return _alert(line, line, Priority(int(number.group(1)) & 7), ns)
 
 
 def fields_of(message: str, typed: bool = False) -> dict[str, Any]:
