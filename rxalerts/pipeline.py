@@ -6,14 +6,14 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import reactivex
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
-from reactivex.disposable import Disposable
+from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from rxalerts.flow.chain import Chain
 from rxalerts.flow.sink import Sink
@@ -24,6 +24,12 @@ from rxalerts.sources import from_iterable
 log = logging.getLogger("rxalerts")
 
 Operator = Callable[[Observable[Any]], Observable[Any]]
+
+# What a sink that was told to end at once gets to do so, in seconds.
+_GRACE = 0.1
+
+# How long an emission of a foreign stream that was disposed of may take to come to its end, in seconds.
+_REST = 1.0
 
 # A sink that has delivered nothing for so long, in seconds, is given up when no timeout was asked for.
 PATIENCE = 30.0
@@ -124,37 +130,66 @@ def _nobody(_: Any) -> None:
     """Take what goes into a route that has ended."""
 
 
+class _Generation:
+    """The branches of one time, and the threads that are sending an alert through them."""
+
+    __slots__ = ("branches", "running")
+
+    def __init__(self, branches: Iterable[_Branch] = ()) -> None:
+        self.branches = tuple(branches)
+        self.running: list[int] = []
+
+
 class Hub(ObserverBase[Any]):
     """Hands each alert to every branch; a branch that raises is cut off and reported, the others go on.
 
-    The branches can be changed while alerts flow: `swap` returns when no emission into the old ones runs.
+    The branches can be changed while alerts flow, from any number of threads: `swap` returns when no emission
+    into the old ones runs.
     """
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
-        self._branches: tuple[_Branch, ...] = ()
-        self._busy = False
-        self._turn = 0
+        self._generation = _Generation()
         self.finished = threading.Event()
         self.when_finished: Callable[[], None] | None = None
 
-    def swap(self, branches: Sequence[_Branch]) -> tuple[_Branch, ...]:
-        """Send everything to `branches` from now on; returns the old ones, which are at rest."""
-        old, self._branches = self._branches, tuple(branches)
-        turn = self._turn
-        while self._busy and self._turn == turn:
+    def swap(self, branches: Sequence[_Branch], timeout: float | None = None) -> tuple[_Branch, ...]:
+        """Send everything to `branches` from now on; returns the old ones, which are at rest.
+
+        Arguments:
+            timeout: seconds to wait for emissions that are under way; None: as long as it takes.
+
+        Raises RuntimeError when called by an operator or an observer in the middle of an emission.
+        """
+        self.refuse_own_emission()
+        old, self._generation = self._generation, _Generation(branches)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while old.running and (deadline is None or time.monotonic() < deadline):
             time.sleep(0.001)
-        return old
+        return old.branches
+
+    def refuse_own_emission(self) -> None:
+        """Raise RuntimeError when the caller runs in the middle of an emission."""
+        if threading.get_ident() in self._generation.running:
+            raise RuntimeError("the routes cannot be swapped from within an emission: do it on another thread")
 
     def on_next(self, value: Any) -> None:
-        self._busy = True
-        for branch in self._branches:
-            try:
-                branch.on_next(value)
-            except Exception as error:
-                self._cut(branch, error)
-        self._busy = False
-        self._turn += 1
+        ident = threading.get_ident()
+        generation = self._generation
+        generation.running.append(ident)
+        while generation is not self._generation:
+            # Swapped in between: the old ones may be at rest already.
+            generation.running.remove(ident)
+            generation = self._generation
+            generation.running.append(ident)
+        try:
+            for branch in generation.branches:
+                try:
+                    branch.on_next(value)
+                except Exception as error:
+                    self._cut(branch, error)
+        finally:
+            generation.running.remove(ident)
 
     def _cut(self, branch: _Branch, error: Exception) -> None:
         log.exception("a route failed; the other routes go on")
@@ -168,13 +203,15 @@ class Hub(ObserverBase[Any]):
         self.on_completed()
 
     def on_completed(self) -> None:
+        if self.finished.is_set():
+            return
         self.finished.set()
         if self.when_finished is not None:
             self.when_finished()
 
     def complete(self) -> None:
         """Tell every branch that there is nothing more, so that operators let go of what they hold."""
-        complete_branches(self._branches)
+        complete_branches(self.swap((), _REST))
 
 
 def complete_branches(branches: Iterable[_Branch]) -> None:
@@ -212,10 +249,11 @@ class Pipeline:
         self._interrupted = False
         self._hub = Hub(self._errors.append)
         self._sinks: dict[str, Sink[Any]] = {}
-        self._retired: dict[str, SinkStats] = {}
+        self._retired: dict[str, Sink[Any]] = {}
         self._routes = [_as_route(each) for each in routes]
         self._emitter: Emitter[Any] | None = None
-        self._subscription: DisposableBase | None = None
+        self._subscription = SingleAssignmentDisposable()
+        self._stopping = False
         self._began = 0.0
 
     @property
@@ -235,12 +273,16 @@ class Pipeline:
         return self
 
     def _connect(self, routes: Sequence[Route]) -> list[_Branch]:
-        branches: list[_Branch] = []
-        for each in routes:
-            for sink in each.sinks:
-                self._adopt(sink)
-            branch = _Branch()
-            stream = reactivex.compose(*each.operators)(branch) if each.operators else branch
+        """Put the routes together, then start what is new in them: an operator that raises leaves all as it was."""
+        branches = [_Branch() for _ in routes]
+        streams = [
+            reactivex.compose(*each.operators)(branch) if each.operators else branch
+            for each, branch in zip(routes, branches, strict=True)
+        ]
+        sinks = self._named([sink for each in routes for sink in each.sinks])
+        new = [sink for sink in sinks.values() if sink not in self._sinks.values()]
+        self._sinks = sinks
+        for each, branch, stream in zip(routes, branches, streams, strict=True):
             end = _Tee([(sink, sink.observer()) for sink in each.sinks], self._errors.append)
             if stream is branch:
                 branch.connect(end, end.on_next)
@@ -249,18 +291,22 @@ class Pipeline:
                 branch.connect(end, stream.compiled(end.on_next))
             else:
                 stream.subscribe(end.on_next, end.on_error, end.on_completed)
-            branches.append(branch)
+        for sink in new:
+            sink.states.subscribe(lambda state: self._sink_ended() if state.ended else None)
+            sink.start()
         return branches
 
-    def _adopt(self, sink: Sink[Any]) -> None:
-        if sink in self._sinks.values():
-            return
-        name, number = sink.name, 2
-        while name in self._sinks:
-            name, number = f"{sink.name}-{number}", number + 1
-        self._sinks[name] = sink
-        sink.states.subscribe(lambda state: self._sink_ended() if state.ended else None)
-        sink.start()
+    def _named(self, sinks: Iterable[Sink[Any]]) -> dict[str, Sink[Any]]:
+        """Return each sink once, under a name of its own, in the order of the routes."""
+        names = {sink: name for name, sink in self._sinks.items()}
+        kept = {names[sink] for sink in sinks if sink in names}
+        named: dict[str, Sink[Any]] = {}
+        for sink in sinks:
+            if sink in named.values():
+                continue
+            name = names.get(sink) or _free(sink.name, kept | named.keys())
+            named[name] = sink
+        return named
 
     def _sink_ended(self) -> None:
         """When no sink is left that could deliver anything, there is no reason to read on."""
@@ -268,19 +314,32 @@ class Pipeline:
             self._stop_source()
 
     def _feed(self) -> None:
-        if isinstance(self._source, Source):
-            self._emitter = self._source.emitter(self._hub)
-            if self._interrupted:
-                self._emitter.stop()
-            self._source.feed(self._hub, self._emitter)
-        else:
-            self._subscription = self._source.subscribe(self._hub)
-            self._hub.finished.wait()
+        try:
+            if isinstance(self._source, Source):
+                self._emitter = self._source.emitter(self._hub)
+                if self._stopping:
+                    self._emitter.stop()
+                self._source.feed(self._hub, self._emitter)
+            else:
+                self._stoppable(self._source).subscribe(self._hub)
+        except Exception as error:
+            log.exception("the source failed")
+            self._hub.on_error(error)
+
+    def _stoppable(self, source: Observable[Any]) -> Observable[Any]:
+        """Return `source` with its subscription in our hands before the first item comes."""
+
+        def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            self._subscription.disposable = source.subscribe(observer, scheduler=scheduler)
+            return self._subscription
+
+        return reactivex.create(subscribe)
 
     def _stop_source(self) -> None:
+        self._stopping = True
         if self._emitter is not None:
             self._emitter.stop()
-        elif self._subscription is not None:
+        elif not isinstance(self._source, Source):
             self._subscription.dispose()
             self._hub.on_completed()
 
@@ -291,27 +350,25 @@ class Pipeline:
 
     def reopen(self) -> None:
         """Close and reopen every sink's channel, as SIGUSR1 does; returns at once."""
-        for sink in self._sinks.values():
+        for sink in list(self._sinks.values()):
             sink.reopen()
 
     def swap(self, *routes: Route | Sink[Any]) -> None:
         """Replace the routes while alerts flow; sinks that are in both keep running with their mailboxes.
 
-        Sinks that are in no route any more deliver what they hold, within the timeout, and close.
+        Sinks that are in no route any more deliver what they hold, within the timeout, and close. Raises
+        RuntimeError when called by an operator or an observer in the middle of an emission.
         """
-        before = dict(self._sinks)
-        keep = {sink for each in map(_as_route, routes) for sink in each.sinks}
-        self._sinks = {name: sink for name, sink in before.items() if sink in keep}
-        self._routes = [_as_route(each) for each in routes]
-        old = self._hub.swap(self._connect(self._routes))
+        self._hub.refuse_own_emission()
+        before = self._sinks
+        new = [_as_route(each) for each in routes]
+        old = self._hub.swap(self._connect(new))
+        self._routes = new
         complete_branches(old)
         for name, sink in before.items():
-            if sink not in keep:
-                threading.Thread(target=self._retire, args=(name, sink), daemon=True).start()
-
-    def _retire(self, name: str, sink: Sink[Any]) -> None:
-        self._close([sink], self._timeout)
-        self._retired[f"{name} (retired)"] = sink.stats()
+            if sink not in self._sinks.values():
+                self._retired[_free(f"{name} (retired)", self._retired)] = sink
+                threading.Thread(target=self._close, args=([sink], self._timeout), daemon=True).start()
 
     def wait(self) -> Report:
         """Wait for the source's end, drain and close the sinks, and return the report.
@@ -331,21 +388,26 @@ class Pipeline:
 
         Called when the source has ended or `stop` was called: the source gets part of that time to notice.
         """
-        self._hub.finished.wait(PATIENCE if timeout is None else timeout)
-        self._hub.complete()
+        deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            self._close(list(self._sinks.values()), timeout)
+            self._hub.finished.wait(PATIENCE if timeout is None else timeout / 2)
+            self._hub.complete()
+            self._close(self._all(), None if deadline is None else max(0.0, deadline - time.monotonic()))
         except KeyboardInterrupt:
             self._interrupted = True
-            self._close(list(self._sinks.values()), 0.0)
+            self._close(self._all(), 0.0)
         return self.report()
+
+    def _all(self) -> list[Sink[Any]]:
+        """Return all sinks, those that are in no route any more included."""
+        return [*self._sinks.values(), *self._retired.values()]
 
     def report(self) -> Report:
         """Return the counts as they are now."""
         sources = (self._source.stats(),) if isinstance(self._source, Source) else ()
-        sinks = {name: sink.stats() for name, sink in self._sinks.items()}
+        sinks = {**self._sinks, **self._retired}
         return Report(
-            sinks={**sinks, **self._retired},
+            sinks={name: sink.stats() for name, sink in sinks.items()},
             sources=sources,
             seconds=time.monotonic() - self._began,
             interrupted=self._interrupted,
@@ -360,7 +422,10 @@ class Pipeline:
         deadline = None if timeout is None else time.monotonic() + timeout
         for sink in sinks:
             if deadline is not None:
-                sink.close(max(0.0, deadline - time.monotonic()))
+                if (left := deadline - time.monotonic()) > 0:
+                    sink.close(left)
+                elif not sink.wait(_GRACE):
+                    sink.give_up()
                 continue
             progress, since = _progress(sink), time.monotonic()
             while not sink.wait(0.1):
@@ -370,6 +435,14 @@ class Pipeline:
                     log.error("%s: nothing delivered for %g s: given up", sink.name, PATIENCE)
                     sink.close(0.0)
                     break
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return `name`, with a number if it is taken."""
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}-{number}", number + 1
+    return candidate
 
 
 def _progress(sink: Sink[Any]) -> int:

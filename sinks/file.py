@@ -39,11 +39,12 @@ class FileSink(ThreadSink[Alert | Formatted]):
 
     Delivery: at most once in memory; no alert is repeated or torn by a failed write.
 
-    >>> import tempfile, os
-    >>> path = os.path.join(tempfile.mkdtemp(), "events.txt")
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp(), "events.txt")
     >>> with FileSink(path) as sink:
     ...     sink.on_next(Alert("Shell", "notice", "A shell was opened"))
-    >>> open(path).read().endswith("Notice A shell was opened\\n")
+    >>> path.read_text().endswith("Notice A shell was opened\\n")
     True
     """
 

@@ -88,8 +88,9 @@ class Mailbox:
     >>> box = Mailbox(capacity=2, on_full=Overflow.DROP_OLDEST)
     >>> [box.offer(text).value for text in ("a", "b", "c")]
     ['accepted', 'accepted', 'replaced']
-    >>> [entry[0] for entry in box.take(10)]
-    ['b', 'c']
+    >>> entries = box.take(1); box.settle(entries)
+    >>> entries[0][0], box.depth
+    ('b', 1)
     """
 
     def __init__(
