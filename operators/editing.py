@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from reactivex import Observable
-from reactivex import operators as rx
 
 from rxalerts.alert import Alert
+from rxalerts.flow.chain import mapped
+from rxalerts.flow.guard import OnFault
 from rxalerts.operators._condition_regex import glob_matcher
 from rxalerts.operators.condition import compile_condition
 from rxalerts.priority import Priority
@@ -21,9 +22,11 @@ Change = Callable[[Alert], Alert]
 When = str | Callable[[Alert], bool]
 
 
-def change_each(change: Change) -> Callable[[Observable[Alert]], Observable[Alert]]:
-    """Put each alert through a function that gives the alert to pass on."""
-    return rx.map(change)
+def change_each(
+    change: Change, name: str = "change_each", on_fault: OnFault | None = None
+) -> Callable[[Observable[Alert]], Observable[Alert]]:
+    """Put each alert through a function that gives the alert to pass on; where it raises: a dead letter."""
+    return mapped(change, name, on_fault)
 
 
 def rename(names: Mapping[str, str]) -> Callable[[Observable[Alert]], Observable[Alert]]:
@@ -35,6 +38,8 @@ def rename(names: Mapping[str, str]) -> Callable[[Observable[Alert]], Observable
     Raises:
         ValueError: two fields would get the same name.
 
+    Completion and errors pass through.
+
         --a--b--|
         rename({"proc.name": "process"})
         --A--B--|
@@ -45,7 +50,7 @@ def rename(names: Mapping[str, str]) -> Callable[[Observable[Alert]], Observable
     >>> stream.subscribe(lambda a: print(a.output_fields)) and None
     {'process': 'sh', 'user.name': 'root'}
     """
-    return change_each(renaming(names))
+    return change_each(renaming(names), "rename")
 
 
 def renaming(names: Mapping[str, str]) -> Change:
@@ -72,12 +77,18 @@ def drop_fields(*names: str) -> Callable[[Observable[Alert]], Observable[Alert]]
     Args:
         names: names of fields, or globs such as `k8s.*`.
 
+    Completion and errors pass through.
+
+        --a--b--|
+        drop_fields("k8s.*")
+        --A--B--|
+
     >>> import reactivex
     >>> alert = Alert("r", output_fields={"k8s.ns.name": "web", "k8s.pod.name": "a", "proc.name": "sh"})
     >>> reactivex.of(alert).pipe(drop_fields("k8s.*")).subscribe(lambda a: print(a.output_fields)) and None
     {'proc.name': 'sh'}
     """
-    return change_each(dropping(names))
+    return change_each(dropping(names), "drop_fields")
 
 
 def dropping(names: Iterable[str]) -> Change:
@@ -118,12 +129,18 @@ def retag(
         remove: tags to remove.
         to: tags to have instead of the old ones, before `remove` and `add` apply.
 
+    Completion and errors pass through.
+
+        --a--b--|
+        retag(add=["prod"])
+        --A--B--|
+
     >>> import reactivex
     >>> stream = reactivex.of(Alert("r", tags=["network", "test"]))
     >>> stream.pipe(retag(add=["prod"], remove=["test"])).subscribe(lambda a: print(a.tags)) and None
     ('network', 'prod')
     """
-    return change_each(retagging(add, remove, to))
+    return change_each(retagging(add, remove, to), "retag")
 
 
 def retagging(add: Iterable[str], remove: Iterable[str], to: Iterable[str] | None) -> Change:
@@ -142,16 +159,21 @@ def retagging(add: Iterable[str], remove: Iterable[str], to: Iterable[str] | Non
     return change
 
 
-def set_priority(when: When, to: str | int | Priority) -> Callable[[Observable[Alert]], Observable[Alert]]:
+def set_priority(
+    when: When, to: str | int | Priority, *, on_fault: OnFault | None = None
+) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Give the alerts that fit a condition another priority, in their text too.
 
     Args:
         when: a condition in Falco's syntax, or a callable from an alert to a bool.
         to: the new priority: a name in any case, a number or a `Priority`.
+        on_fault: called with the DeadLetter of each alert for which the callable raised.
 
     Raises:
         ConditionError: the condition is wrong; it points at the column.
         ValueError: no such priority; it names the choices.
+
+    Completion and errors pass through.
 
         --a--b--|
         set_priority("tags = test", "debug")
@@ -163,7 +185,7 @@ def set_priority(when: When, to: str | int | Priority) -> Callable[[Observable[A
     r Debug
     s Error
     """
-    return change_each(prioritising(when, to))
+    return change_each(prioritising(when, to), "set_priority", on_fault)
 
 
 def prioritising(when: When, to: str | int | Priority) -> Change:

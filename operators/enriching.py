@@ -13,6 +13,7 @@ from reactivex import Observable
 
 from rxalerts.alert import Alert
 from rxalerts.errors import OptionError
+from rxalerts.flow.guard import OnFault
 from rxalerts.operators.editing import Change, change_each
 
 Row = Mapping[str, Any]
@@ -29,6 +30,7 @@ def enrich(
     table: Table | None = None,
     by: str | None = None,
     replace: bool = True,
+    on_fault: OnFault | None = None,
     **fields: Any,
 ) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Add output fields to alerts; their text stays as it is.
@@ -41,6 +43,7 @@ def enrich(
             added, without that column. It is read once, when the operator is made.
         by: what the table is looked up by: an output field, or `rule`, `source`, `hostname`, `priority`.
         replace: False keeps values (but null) that the alert has already.
+        on_fault: called with the DeadLetter of each alert for which `compute` raised.
         fields: constants to add.
 
     Later ones win: table, then constants, then computed values. An alert whose key is not in the table, or that
@@ -48,6 +51,8 @@ def enrich(
 
     Raises:
         OptionError: the table cannot be read, has no such column, or has one key twice.
+
+    Completion and errors pass through.
 
         --a--b--|
         enrich(cluster="prod")
@@ -60,7 +65,8 @@ def enrich(
     >>> stream.subscribe(lambda a: print(a.output_fields)) and None
     {'cluster': 'prod', 'k8s.ns.name': 'web', 'team': 'blue'}
     """
-    return change_each(enriching(compute, table=table, by=by, replace=replace, fields=fields))
+    change = enriching(compute, table=table, by=by, replace=replace, fields=fields)
+    return change_each(change, "enrich", on_fault)
 
 
 def enriching(

@@ -44,6 +44,8 @@ def redact(
     Raises:
         ValueError: nothing to hide was given, or the pattern is wrong.
 
+    Completion and errors pass through.
+
         --a--b--|
         redact(["evt.arg.data"])
         --A--B--|
@@ -54,7 +56,7 @@ def redact(
     >>> stream.subscribe(lambda a: print(a.message, a.output_fields)) and None
     login pw=*** {'evt.arg.data': '***'}
     """
-    return change_each(redacting(fields, pattern, with_))
+    return change_each(redacting(fields, pattern, with_), "redact")
 
 
 def redacting(fields: Iterable[str], pattern: str | re.Pattern[str] | None, with_: str) -> Change:

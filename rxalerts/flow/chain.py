@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from rxalerts.flow.guard import Guard, OnFault
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -66,25 +68,43 @@ def chained(
     return operator
 
 
-def mapped(function: Callable[[A], B]) -> Callable[[Observable[A]], Observable[B]]:
-    """Make an operator that sends on `function(item)` for each item."""
+def mapped(
+    function: Callable[[A], B], name: str = "map", on_fault: OnFault | None = None
+) -> Callable[[Observable[A]], Observable[B]]:
+    """Make an operator that sends on `function(item)` for each item; where it raises, the item is a dead letter."""
 
     def step(on_next: Callable[[B], None]) -> Callable[[A], None]:
+        guard = Guard(name, on_fault)
+
         def each(item: A) -> None:
-            on_next(function(item))
+            try:
+                result = function(item)
+            except Exception as error:
+                guard(item, error)
+            else:
+                on_next(result)
 
         return each
 
     return chained(step)
 
 
-def filtered(predicate: Callable[[A], bool]) -> Callable[[Observable[A]], Observable[A]]:
-    """Make an operator that sends on the items for which `predicate` is true."""
+def filtered(
+    predicate: Callable[[A], object], name: str = "filter", on_fault: OnFault | None = None
+) -> Callable[[Observable[A]], Observable[A]]:
+    """Make an operator that sends on the items for which `predicate` is true; where it raises: a dead letter."""
 
     def step(on_next: Callable[[A], None]) -> Callable[[A], None]:
+        guard = Guard(name, on_fault)
+
         def each(item: A) -> None:
-            if predicate(item):
-                on_next(item)
+            try:
+                fits = predicate(item)
+            except Exception as error:
+                guard(item, error)
+            else:
+                if fits:
+                    on_next(item)
 
         return each
 

@@ -32,6 +32,7 @@ class Held(Generic[T]):
         self._items: list[T] = []
         self._marks: list[tuple[Mark, int]] = []
         self._pressed: list[Pressed] = []
+        self._once: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -49,6 +50,10 @@ class Held(Generic[T]):
         if scope.mark is not None:
             scope.mark.hold(scope.seq)
             self._marks.append((scope.mark, scope.seq))
+        self.hand_on(scope)
+
+    def hand_on(self, scope: Scope) -> None:
+        """Let the running emission wait for what earlier releases by a timer could not wait for."""
         if self._pressed:
             # What a timer let go found no room: the source that feeds us has to wait for it.
             pressed, self._pressed = self._pressed, []
@@ -70,6 +75,18 @@ class Held(Generic[T]):
         scope.pressed = pressed
         scope.wait()
 
+    def hold_once(self) -> None:
+        """Keep the running emission unfinished if its source waits for delivery: its item is only counted.
+
+        One hold per mark is enough, since the earliest emission holds back all later ones; so this stays small
+        however much is counted. A source that waits for acceptance only does not wait for memory.
+        """
+        scope = current()
+        if scope is not None and scope.mark is not None and scope.mark.until_delivered:
+            if id(scope.mark) not in self._once:
+                self._once.add(id(scope.mark))
+                self.hold_only()
+
     @contextmanager
     def released(self) -> Generator[list[T]]:
         """Let everything go: inside the block, emissions carry the marks of all that was held.
@@ -79,6 +96,7 @@ class Held(Generic[T]):
         """
         items, self._items = self._items, []
         marks, self._marks = self._marks, []
+        self._once.clear()
         bundle = Bundle(marks) if marks else None
         outer = current()
         scope = Scope(bundle)
@@ -97,6 +115,7 @@ class Held(Generic[T]):
         """Forget what is held, when the subscription ends; its emissions stay unfinished and come again."""
         self._items.clear()
         self._marks.clear()
+        self._once.clear()
 
 
 _lock = threading.Lock()
