@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from rxalerts.errors import OptionError
 from rxalerts.flow.channel import Fatal
-
-Path = str | os.PathLike[str]
+from rxalerts.flow.secrets import Secret
 
 
 @dataclass(frozen=True)
@@ -65,38 +63,6 @@ def _shown(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Secret:
-    """Where a secret is found: in an environment variable or in a file; read anew at each open and reopen."""
-
-    key: str
-    env: str
-    file: Path
-
-    def __post_init__(self) -> None:
-        if self.env and self.file:
-            raise OptionError(f"{self.key}_env", f"and {self.key}_file are both set: the secret comes from one of them")
-
-    @property
-    def wanted(self) -> bool:
-        """Whether there is such a secret at all."""
-        return bool(self.env or self.file)
-
-    def read(self) -> str:
-        """Return the secret; raises Fatal for a missing variable, OSError for a file, neither with the value."""
-        if self.env:
-            if self.env not in os.environ:
-                raise Fatal(f"{self.key}_env: the environment variable {self.env} is not set")
-            value = os.environ[self.env]
-        else:
-            with open(self.file, encoding="utf-8") as file:
-                value = file.read()
-        value = value.strip()
-        if not value or any(ord(char) < 32 for char in value):
-            raise Fatal(f"{self.key}: what {self.env or os.fspath(self.file)} holds is empty or has control characters")
-        return value
-
-
-@dataclass(frozen=True)
 class Auth:
     """Makes the Authorization header: bearer with a token, basic with a user; None without either."""
 
@@ -112,7 +78,13 @@ class Auth:
             raise OptionError("username", "is empty, and there is a password")
 
     def header(self) -> str | None:
-        """Read the secrets and return the value of the header."""
+        """Read the secrets and return the value of the header; raises Fatal when there is none where it should be."""
+        try:
+            return self._header()
+        except OptionError as error:
+            raise Fatal(str(error)) from None
+
+    def _header(self) -> str | None:
         if self.token.wanted:
             return f"Bearer {self.token.read()}"
         username = self.username or self.target.username

@@ -1,5 +1,6 @@
 """Where alerts come from: recorded logs, standard input, iterables, the network."""
 
+from rxalerts.sources._http import http as http
 from rxalerts.sources._iterable import from_iterable as from_iterable
 from rxalerts.sources._replay import replay as replay
 from rxalerts.sources._stdin import stdin as stdin

@@ -1,0 +1,297 @@
+"""The server behind the HTTP source: connections, requests, answers. Imports aiohttp; loaded when it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import json
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
+
+from rxalerts.sources._http_body import Refusal, check_encoding, check_type, unpack
+from rxalerts.sources._http_intake import Intake
+from rxalerts.sources._http_openapi import description
+
+log = logging.getLogger("rxalerts")
+
+# Seconds that an open connection may be silent between two requests.
+_IDLE = 75.0
+# How often slow connections are looked for, in seconds.
+_LOOK = 0.5
+# Bodies from this size on are unpacked on another thread.
+_BIG = 1 << 16
+# All bodies that are being read may take so much memory together, in bytes.
+_ALL_BODIES = 1 << 26
+_SERVER = {"Server": "rxalerts"}
+_ONE = b'{"accepted":1}'
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may do."""
+
+    max_body: int
+    max_header: int
+    read_timeout: float
+    max_connections: int
+
+
+class Connection(RequestHandler):
+    """aiohttp's connection, with a limit on their number and on the time that a request's head may take."""
+
+    __slots__ = ("_server", "began", "busy", "refused")
+
+    def __init__(self, server: HttpServer, inner: web.Server, **options: Any) -> None:
+        super().__init__(inner, loop=server.loop, **options)
+        self._server = server
+        self.began: float | None = None  # when the head began that is not complete yet
+        self.busy = False
+        self.refused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if len(self._server.connections) >= self._server.limits.max_connections:
+            self.refused = True
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(_FULL)
+            transport.close()
+            return
+        self._server.connections.add(self)
+        self.began = self._server.loop.time()
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._server.connections.discard(self)
+        if not self.refused:
+            super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
+        if self.began is None and not self.busy:
+            self.began = self._server.loop.time()
+        super().data_received(data)
+
+    def drop(self) -> None:
+        """End a connection whose request does not come."""
+        if self.transport is not None:
+            self.transport.write(_SLOW)
+        self.force_close()
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Keep quiet about what strangers send: they get their answer."""
+        error = kwargs.get("exc_info")
+        if isinstance(error, HttpProcessingError) or not isinstance(error, Exception):
+            log.debug("%s: bad request: %s", self._server.name, error)
+        else:
+            log.error("%s: a request failed", self._server.name, exc_info=error)
+
+
+class HttpServer:
+    """Serves one address until it is stopped; lives on one event loop.
+
+    Arguments:
+        name: for logs.
+        intake: takes the bodies.
+        path: where alerts are posted to; "/": everywhere but at the paths of our own.
+        token: returns what clients must show, or None.
+        context: TLS, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        intake: Intake,
+        limits: Limits,
+        *,
+        path: str,
+        token: Callable[[], str | None],
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self.name = name
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[Connection] = set()
+        self._intake = intake
+        self._path = path.rstrip("/") or "/"
+        self._token = token
+        self._context = context
+        self._memory = 0
+        self._server: asyncio.Server | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._pages = {
+            "/healthz": (b'{"status": "ok"}', "application/json"),
+            "/ping": (b"pong", "text/plain"),
+            "/openapi.json": (_dump(description(self._path, token=token() is not None)), "application/json"),
+        }
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen, and return host and port; raises OSError."""
+        inner = web.Server(self._serve)
+        options: dict[str, Any] = {
+            "access_log": None,
+            "auto_decompress": False,
+            "keepalive_timeout": _IDLE,
+            "lingering_time": 2.0,
+            "max_line_size": self.limits.max_header,
+            "max_field_size": self.limits.max_header,
+        }
+
+        def connect() -> Connection:
+            return Connection(self, inner, **options)
+
+        self._server = await self.loop.create_server(
+            connect, host, port, ssl=self._context, backlog=1024,
+            ssl_handshake_timeout=self.limits.read_timeout if self._context else None,
+        )  # fmt: skip
+        self._watch = self.loop.create_task(self._drop_slow())
+        found = self._server.sockets[0].getsockname()
+        return found[0], found[1]
+
+    async def stop(self, timeout: float) -> None:
+        """Stop listening, answer what is being worked on for up to `timeout` seconds, and close."""
+        assert self._server is not None and self._watch is not None
+        self._server.close()
+        self._watch.cancel()
+        self._intake.stop()
+        deadline = self.loop.time() + timeout
+        for connection in list(self.connections):
+            connection.close()
+        while self.connections and self.loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        left = list(self.connections)
+        if left:
+            log.warning("%s: %d connections not finished when time ran out", self.name, len(left))
+            await asyncio.gather(*(connection.shutdown(0.1) for connection in left))
+        await self._intake.close()
+
+    async def _drop_slow(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            late = self.loop.time() - self.limits.read_timeout
+            for connection in list(self.connections):
+                if connection.began is not None and connection.began < late:
+                    connection.drop()
+
+    # -- one request ----------------------------------------------------------------------------------------
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.busy, connection.began = True, None
+        try:
+            return await self._answer(request)
+        except Refusal as refusal:
+            response = _json(refusal.answer, refusal.status, refusal.headers)
+            if refusal.last:
+                response.force_close()
+            return response
+        finally:
+            connection.busy = False
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path.rstrip("/") or "/"
+        page = self._pages.get(path)
+        if page is not None:
+            if request.method not in ("GET", "HEAD"):
+                raise Refusal(405, f"{request.method[:20]} {path}: only GET", {"Allow": "GET, HEAD"})
+            return web.Response(body=page[0], headers=_SERVER, content_type=page[1])
+        if self._path not in ("/", path):
+            raise Refusal(404, f"alerts go to {self._path}")
+        if request.method != "POST":
+            raise Refusal(405, f"{request.method[:20]}: alerts are sent with POST", {"Allow": "POST"})
+        return await self._take(request)
+
+    async def _take(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = request.headers
+        self._authorize(headers.get("Authorization", ""))
+        check_type(headers.get("Content-Type", ""))
+        packed = check_encoding(headers.get("Content-Encoding", ""))
+        limit = self.limits.max_body
+        body = await self._read(request, limit)
+        size = len(body)
+        try:
+            if packed or body[:1] == b"\x1f":
+                if len(body) < _BIG:
+                    body = unpack(body, limit, packed=packed)
+                else:
+                    body = await self.loop.run_in_executor(None, lambda: unpack(body, limit, packed=packed))
+            answer = await self._intake.take(body, lambda: request.transport is None or request.transport.is_closing())
+        finally:
+            self._memory -= size
+        if answer.rejected:
+            return _json({"error": "some of it is no alert", **answer.body()}, 400, {})
+        if answer.accepted == 1:
+            return web.Response(body=_ONE, headers=_SERVER, content_type="application/json")
+        if not (answer.accepted or answer.skipped):
+            raise Refusal(400, "no alert in the body", answer=answer.body())
+        return _json(answer.body(), 200, {})
+
+    def _authorize(self, given: str) -> None:
+        token = self._token()
+        if token is None:
+            return
+        scheme, _, value = given.partition(" ")
+        value = value.strip()
+        if scheme.lower() == "basic":
+            # All that Falco can send: user and password in its url. The password is the token.
+            try:
+                value = base64.b64decode(value, validate=True).decode().partition(":")[2]
+            except (binascii.Error, ValueError):
+                value = ""
+        elif scheme.lower() != "bearer":
+            value = ""
+        if not hmac.compare_digest(value.encode(), token.encode()):
+            raise Refusal(401, "the token is missing or wrong", {"WWW-Authenticate": 'Bearer realm="rxalerts"'})
+
+    async def _read(self, request: web.BaseRequest, limit: int) -> bytes:
+        length = request.content_length
+        if length is not None and length > limit:
+            raise Refusal(413, f"{length} bytes, and at most {limit} are taken", last=True)
+        content = request.content
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # The answer's own size is what aiohttp expects to count from here on.
+            request.writer.output_size = 0
+        if content.is_eof():
+            body = content.read_nowait()
+            self._memory += len(body)
+            return body
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.limits.read_timeout):
+                while part := await content.readany():
+                    parts.append(part)
+                    size += len(part)
+                    self._memory += len(part)
+                    if size > limit:
+                        raise Refusal(413, f"at most {limit} bytes are taken", last=True)
+                    if self._memory > _ALL_BODIES:
+                        raise Refusal(503, "too many large bodies at once", {"Retry-After": "1"}, last=True)
+        except BaseException as error:
+            self._memory -= size
+            if isinstance(error, TimeoutError):
+                raise Refusal(408, f"the body did not come within {self.limits.read_timeout:g} s", last=True) from None
+            if isinstance(error, web.RequestPayloadError):
+                raise Refusal(400, "the body is cut off or malformed", last=True) from None
+            raise
+        return b"".join(parts)
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _json(answer: dict[str, Any], status: int, headers: dict[str, str]) -> web.Response:
+    return web.Response(body=_dump(answer), status=status, headers={**_SERVER, **headers}, content_type="application/json")
