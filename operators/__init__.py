@@ -1,6 +1,23 @@
 """Operators over streams of alerts, one file per family; each is `Callable[[Observable[A]], Observable[B]]`."""
 
+from reactivex import Observable as _Observable
+
+from rxalerts.flow.guard import feed as _feed
+from rxalerts.flow.stats import DeadLetter as _DeadLetter
 from rxalerts.operators.buffering import buffer as buffer
+from rxalerts.operators.condition import Condition as Condition
+from rxalerts.operators.condition import ConditionError as ConditionError
+from rxalerts.operators.condition import compile_condition as compile_condition
+from rxalerts.operators.editing import drop_fields as drop_fields
+from rxalerts.operators.editing import rename as rename
+from rxalerts.operators.editing import retag as retag
+from rxalerts.operators.editing import set_priority as set_priority
+from rxalerts.operators.enriching import enrich as enrich
 from rxalerts.operators.filtering import at_least as at_least
+from rxalerts.operators.filtering import where as where
 from rxalerts.operators.formatting import to_json as to_json
 from rxalerts.operators.formatting import to_text as to_text
+from rxalerts.operators.redacting import redact as redact
+
+dead_letters: _Observable[_DeadLetter] = _feed.observable
+"""What failed in a user's function in any operator of this process: DeadLetter with alert, operator, traceback."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from reactivex import Observable
 
 from rxalerts.alert import Alert
 from rxalerts.flow.chain import chained
+from rxalerts.flow.guard import Guard, OnFault
 from rxalerts.format import Formatted
+from rxalerts.operators.condition import Condition, compile_condition
 from rxalerts.priority import Priority
 
 A = TypeVar("A", Alert, Formatted)
+
+When = str | Condition | Callable[[Alert], object]
+Lists = Mapping[str, Sequence[str | int | float | bool]]
 
 
 def at_least(priority: str | int | Priority) -> Callable[[Observable[A]], Observable[A]]:
@@ -21,7 +26,8 @@ def at_least(priority: str | int | Priority) -> Callable[[Observable[A]], Observ
     Arguments:
         priority: a name in any case (`info` too), a number 0 (Emergency) to 7 (Debug), or a Priority.
 
-    Raises ValueError, naming the choices, for what is no priority. Order is kept; state: none.
+    Raises ValueError, naming the choices, for what is no priority. Order is kept; state: none. Completion and
+    errors pass through.
 
         --W--D--C--N--|
         at_least("warning")
@@ -44,3 +50,71 @@ def at_least(priority: str | int | Priority) -> Callable[[Observable[A]], Observ
         return each
 
     return chained(step)
+
+
+def where(
+    condition: When,
+    *,
+    lists: Lists | None = None,
+    macros: Mapping[str, str] | None = None,
+    on_fault: OnFault | None = None,
+) -> Callable[[Observable[A]], Observable[A]]:
+    """Let through the alerts that meet a condition, written as in Falco's rules or as a callable.
+
+    Arguments:
+        condition: text in Falco's syntax (`rxalerts.operators.condition` describes it), what `compile_condition`
+            returns, or a callable from an alert to a bool.
+        lists, macros: what the text may name; lists of values, and conditions as texts.
+        on_fault: called with the DeadLetter of each alert for which the callable raised.
+
+    Raises ConditionError, pointing at the column and saying what was expected, for a wrong text. A field that an
+    alert lacks makes every check of it false. Order is kept; state: none. Completion and errors pass through. An
+    alert for which a callable raises goes to `dead_letters` with the traceback; the stream goes on.
+
+        --a--b--c--|
+        where("proc.name = bash")
+        -----b-----|
+
+    >>> import reactivex
+    >>> from rxalerts import Alert
+    >>> stream = reactivex.of(Alert("a", "error"), Alert("b", output_fields={"proc.name": "bash"}))
+    >>> shells = where("priority >= notice and proc.name in (shells)", lists={"shells": ["sh", "bash"]})
+    >>> stream.pipe(shells).subscribe(lambda alert: print(alert.rule)) and None
+    b
+    """
+    test = predicate(condition, lists=lists, macros=macros)
+
+    def step(on_next: Callable[[A], None]) -> Callable[[A], None]:
+        guard = Guard("where", on_fault)
+
+        def each(item: A) -> None:
+            try:
+                fits = test(item if isinstance(item, Alert) else item.alert)
+            except Exception as error:
+                guard(item, error)
+            else:
+                if fits:
+                    on_next(item)
+
+        return each
+
+    return chained(step)
+
+
+def predicate(
+    condition: When, *, lists: Lists | None = None, macros: Mapping[str, str] | None = None
+) -> Callable[[Alert], object]:
+    """Return the bare function that tells whether an alert meets `condition`; raises ConditionError, TypeError.
+
+    >>> predicate("rule = a")(Alert("a"))
+    True
+    """
+    if isinstance(condition, str):
+        return compile_condition(condition, lists=lists or {}, macros=macros or {}).test
+    if lists or macros:
+        raise TypeError("lists and macros belong to a condition given as text")
+    if isinstance(condition, Condition):
+        return condition.test
+    if not callable(condition):
+        raise TypeError(f"a condition is a text or a callable, not {type(condition).__name__}")
+    return condition

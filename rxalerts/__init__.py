@@ -12,6 +12,7 @@ from rxalerts.pipeline import Pipeline as Pipeline
 from rxalerts.pipeline import Report as Report
 from rxalerts.pipeline import Route as Route
 from rxalerts.pipeline import arun as arun
+from rxalerts.pipeline import first_of as first_of
 from rxalerts.pipeline import route as route
 from rxalerts.pipeline import run as run
 from rxalerts.priority import Priority as Priority

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import reactivex
@@ -16,9 +16,11 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from rxalerts.flow.chain import Chain
+from rxalerts.flow.guard import Faults, counted_by
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source, SourceStats
 from rxalerts.flow.stats import SinkStats
+from rxalerts.operators.filtering import When, predicate, where
 from rxalerts.sources import from_iterable
 
 log = logging.getLogger("rxalerts")
@@ -37,18 +39,22 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """Operators, and the sinks that get what comes out of them."""
+    """Operators, and the sinks that get what comes out of them; `when` is the condition for entering, if any."""
 
     operators: tuple[Operator, ...]
     sinks: tuple[Sink[Any], ...]
+    when: When | None = None
 
 
-def route(*operators: Operator, to: Sink[Any] | Sequence[Sink[Any]]) -> Route:
+def route(*operators: Operator, to: Sink[Any] | Sequence[Sink[Any]], when: When | None = None) -> Route:
     """Describe one way from the source to one or several sinks.
 
     Arguments:
         operators: applied in order, as in `Observable.pipe`, of which there is no limit of seven here.
         to: one sink or several; a sink may be the end of several routes.
+        when: only alerts that meet this condition enter, in Falco's syntax or as a callable (see `operators.where`).
+
+    An alert enters every route whose condition it meets; see `first_of` for only the first.
 
     >>> from rxalerts import operators as ops, sinks
     >>> route(ops.at_least("warning"), to=sinks.CollectSink()).operators.__len__()
@@ -57,7 +63,45 @@ def route(*operators: Operator, to: Sink[Any] | Sequence[Sink[Any]]) -> Route:
     sinks = (to,) if isinstance(to, Sink) else tuple(to)
     if not sinks:
         raise ValueError("route(to=[]): name at least one sink")
-    return Route(operators, sinks)
+    entrance: tuple[Operator, ...] = () if when is None else (where(when),)
+    return Route((*entrance, *operators), sinks, when)
+
+
+def first_of(*routes: Route) -> list[Route]:
+    """Let each alert enter only the first of `routes` whose condition it meets.
+
+    Arguments:
+        routes: made with `route(…, when=…)`; one without a condition takes all that come so far.
+
+    A condition that raises for an alert counts as not met here; its own route reports the fault.
+
+    >>> from rxalerts import Alert, sinks
+    >>> shells, others = sinks.CollectSink(), sinks.CollectSink()
+    >>> routes = first_of(route(when="proc.name = sh", to=shells), route(to=others))
+    >>> report = run([Alert("a", output_fields={"proc.name": "sh"}), Alert("b")], *routes)
+    >>> [alert.rule for alert in shells.items], [alert.rule for alert in others.items]
+    (['a'], ['b'])
+    """
+    earlier: list[Callable[[Any], object]] = []
+    result: list[Route] = []
+    for each in routes:
+        entrance: Operator = where(_none_of(tuple(earlier)))
+        result.append(Route((entrance, *each.operators), each.sinks, each.when) if earlier else each)
+        earlier.append((lambda _: True) if each.when is None else predicate(each.when))
+    return result
+
+
+def _none_of(tests: tuple[Callable[[Any], object], ...]) -> Callable[[Any], bool]:
+    def none(alert: Any) -> bool:
+        for test in tests:
+            try:
+                if test(alert):
+                    return False
+            except Exception:
+                log.debug("a condition failed; its own route reports it", exc_info=True)
+        return True
+
+    return none
 
 
 @dataclass(frozen=True)
@@ -65,6 +109,7 @@ class Report:
     """What became of every alert: per sink, per source, and `lost` over all.
 
     `errors` holds what ended a source or a route early; `interrupted` tells that it was stopped from outside.
+    `faults` counts by operator how often a user's function failed there, `faulty` the alerts that it cost.
     """
 
     sinks: dict[str, SinkStats]
@@ -72,11 +117,13 @@ class Report:
     seconds: float
     interrupted: bool = False
     errors: tuple[str, ...] = ()
+    faults: dict[str, int] = field(default_factory=dict[str, int])
+    faulty: int = 0
 
     @property
     def lost(self) -> int:
-        """How many alerts reached a sink and not its destination, over all sinks."""
-        return sum(stats.lost + stats.depth - stats.spooled for stats in self.sinks.values())
+        """How many alerts did not get to the end of their route: not delivered by a sink, or faulty in an operator."""
+        return sum(stats.lost + stats.depth - stats.spooled for stats in self.sinks.values()) + self.faulty
 
     @property
     def read(self) -> int:
@@ -102,6 +149,7 @@ class Report:
             why = f" ({', '.join(f'{k} {v}' for k, v in stats.dropped.items())})" if stats.dropped else ""
             lines.append(f"{name:<20}{stats.received:>12}{stats.delivered:>12}{lost:>12}  {stats.state}{why}")
         lines.append(f"lost: {self.lost}; {self.seconds:.1f} s" + ("; interrupted" if self.interrupted else ""))
+        lines += [f"operator {name}: its function failed for {n} alerts" for name, n in self.faults.items()]
         return "\n".join([*lines, *(f"error: {error}" for error in self.errors)])
 
 
@@ -246,6 +294,7 @@ class Pipeline:
         self._source: Observable[Any] = source if isinstance(source, Observable) else from_iterable(source)
         self._timeout = timeout
         self._errors: list[str] = []
+        self._faults = Faults()
         self._interrupted = False
         self._hub = Hub(self._errors.append)
         self._sinks: dict[str, Sink[Any]] = {}
@@ -274,6 +323,11 @@ class Pipeline:
 
     def _connect(self, routes: Sequence[Route]) -> list[_Branch]:
         """Put the routes together, then start what is new in them: an operator that raises leaves all as it was."""
+        # What the operators subscribe to here tells its faults to this pipeline's report.
+        with counted_by(self._faults):
+            return self._joined(routes)
+
+    def _joined(self, routes: Sequence[Route]) -> list[_Branch]:
         branches = [_Branch() for _ in routes]
         streams = [
             reactivex.compose(*each.operators)(branch) if each.operators else branch
@@ -412,6 +466,8 @@ class Pipeline:
             seconds=time.monotonic() - self._began,
             interrupted=self._interrupted,
             errors=tuple(self._errors),
+            faults=dict(self._faults.counts),
+            faulty=self._faults.lost,
         )
 
     @staticmethod

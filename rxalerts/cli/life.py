@@ -104,6 +104,8 @@ def summarise(report: Report) -> None:
         if lost and stats.last_error:
             line += f": {stats.last_error}"
         click.echo(line, err=True)
+    for operator, count in report.faults.items():
+        click.echo(f"operator {operator}: its function failed for {count} alerts", err=True)
     for error in report.errors:
         click.echo(f"error: {error}", err=True)
 
