@@ -39,6 +39,7 @@ class _Front(Mailbox):
 
     def _held(self, mark: Mark, seq: int) -> Mark | None:
         mark.hold(seq)
+        self._awaited = True
         return mark
 
 
@@ -85,6 +86,7 @@ class DurableMailbox(Mailbox):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(capacity, clock=clock)
+        self._awaited = True
         self._name = name
         self._max_bytes = max_bytes
         self._on_drop = on_drop

@@ -126,6 +126,7 @@ class Mailbox:
         # The capacity while open, 0 when closed: one comparison on the hot path.
         self._room = self.capacity
         self._refused = 0
+        self._awaited = False
         self._spell: list[float] = []
         self._entered = 0
         self._left = 0
@@ -178,6 +179,7 @@ class Mailbox:
             # Accepted into memory is all that such a mark asks for.
             return None
         mark.hold(seq)
+        self._awaited = True
         return mark
 
     def _overflow(self, item: Any, seq: int, mark: Mark | None, may_wait: bool) -> tuple[Offer, Entry | None]:
@@ -318,6 +320,8 @@ class Mailbox:
 
     def confirm(self, entries: Sequence[Entry]) -> None:
         """Release the marks of `entries`: they have reached the destination, or will never."""
+        if not self._awaited:
+            return
         for _, _, seq, mark in entries:
             if mark is not None:
                 mark.release(seq)
@@ -328,9 +332,10 @@ class Mailbox:
     def end(self) -> None:
         """Give back what the mailbox itself holds open, when its sink has ended."""
 
-    def awaits(self, entry: Entry) -> bool:
-        """Tell whether somebody waits for `entry` to be confirmed."""
-        return entry[3] is not None
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody has ever waited for entries to be confirmed."""
+        return self._awaited
 
     def _relieved(self) -> list[Callable[[], None]]:
         if self._depth() > self._low and self._closed is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -109,7 +108,7 @@ class Supervisor:
         self._reopens: list[Reopen] = []
         self._stop: Stop | None = None
         self._over = False
-        self._buffered: deque[Entry] = deque()
+        self._buffered: list[Entry] = []
         self._flush_at: float | None = None
         self._failing_since: float | None = None
         self._attempts = 0
@@ -296,15 +295,16 @@ class Supervisor:
             self.delivered += len(entries)
             self._mailbox.confirm(entries)
             return
-        self._buffered.extend(entries)
+        self._buffered += entries
         self._sunk(len(self._buffered) - self._channel.pending)
-        if self._flush_at is None and any(self._mailbox.awaits(entry) for entry in self._buffered):
+        if self._flush_at is None and self._mailbox.awaited and self._buffered:
             self._flush_at = self._clock() + CHECKPOINT
 
     def _sunk(self, count: int) -> None:
         """Count and commit the oldest `count` alerts that had been in the channel's buffer."""
         if count > 0:
-            sunk = [self._buffered.popleft() for _ in range(count)]
+            sunk = self._buffered[:count]
+            del self._buffered[:count]
             self.delivered += count
             self._mailbox.confirm(sunk)
 
