@@ -3,4 +3,6 @@
 from rxalerts.sinks.collect import CollectSink as CollectSink
 from rxalerts.sinks.file import FileSink as FileSink
 from rxalerts.sinks.http import HttpSink as HttpSink
+from rxalerts.sinks.program import ProgramSink as ProgramSink
 from rxalerts.sinks.stdout import StdoutSink as StdoutSink
+from rxalerts.sinks.syslog import SyslogSink as SyslogSink
