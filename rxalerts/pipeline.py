@@ -364,7 +364,8 @@ class Pipeline:
 
     def _sink_ended(self) -> None:
         """When no sink is left that could deliver anything, there is no reason to read on."""
-        if all(sink.state.ended for sink in self._sinks.values()):
+        # In the middle of an exchange of all sinks there may be none at all.
+        if self._sinks and all(sink.state.ended for sink in self._sinks.values()):
             self._stop_source()
 
     def _feed(self) -> None:
