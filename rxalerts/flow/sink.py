@@ -126,10 +126,26 @@ class Sink(ObserverBase[T_contra]):
 
     def adopt(self, clock: Callable[[], float]) -> None:
         """Live on another clock and without a thread, driven from outside (see rxalerts.testing)."""
+        if self._started:
+            raise RuntimeError(f"{self.name}: has been started already")
         self._clock = clock
+        self.mailbox.end()
         self.mailbox = self.make_mailbox()
         self.supervisor = self._supervise()
         self._started = True
+
+    def tap(self, wrap: Callable[[Any], Channel | AsyncChannel]) -> None:
+        """Put `wrap(channel)` in the place of the channel, before the start (see rxalerts.testing)."""
+        if self._started:
+            raise RuntimeError(f"{self.name}: has been started already")
+        self._channel = wrap(self._channel)
+        self.supervisor = self._supervise()
+
+    @property
+    def channel(self) -> Channel | AsyncChannel:
+        """The I/O of this sink; its hooks are the sink's own to call."""
+        channel: Channel | AsyncChannel = self._channel
+        return channel
 
     # -- for the author of a sink ---------------------------------------------------------------------------
 
@@ -277,7 +293,7 @@ class Sink(ObserverBase[T_contra]):
         self.mailbox.close("failed")
         self.state_changed(State.FAILED)
         self.mailbox.discard("failed")
-        self._finished()
+        self.finished()
 
     def orphan(self) -> None:
         """End in a forked child: the thread that delivers exists in the parent only, and so do its alerts."""
@@ -328,7 +344,7 @@ class Sink(ObserverBase[T_contra]):
             self._started = True
         if not started:
             self.state_changed(State.CLOSED)
-            self._finished()
+            self.finished()
         else:
             self._post(Stop(None if timeout is None else self._clock() + timeout))
 
@@ -419,7 +435,7 @@ class Sink(ObserverBase[T_contra]):
         # It may have ended between the look and the post: nobody must wait for it then.
         return not self._ended.is_set()
 
-    def _finished(self) -> None:
+    def finished(self) -> None:
         """Note that the actor has come to its end (called by its driver)."""
         self.mailbox.end()
         self._ended.set()
@@ -487,7 +503,7 @@ class ThreadSink(Sink[T_contra]):
             log.exception("%s: failed: a fault in its own machinery", self.name)
         finally:
             steps.close()
-            self._finished()
+            self.finished()
 
     def _worker(self) -> threading.Thread | None:
         return getattr(self, "_thread", None)
@@ -513,7 +529,7 @@ class AsyncSink(Sink[T_contra]):
             log.exception("%s: failed: a fault in its own machinery", self.name)
         finally:
             steps.close()
-            self._finished()
+            self.finished()
 
     def _is_own_thread(self) -> bool:
         return on_io_loop()

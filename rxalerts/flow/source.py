@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
 
 from reactivex import Observable
@@ -94,11 +95,24 @@ class Emitter(Generic[T]):
                 if self._stopping:
                     return
 
-    def offer(self, item: T, mark: Mark | None = None, seq: int = 0) -> Scope:
-        """Emit one item without waiting; whoever wants to be waited for is in `pressed` of the scope returned."""
-        scope = Scope(mark or self._mark, seq)
+    def offer(self, items: Sequence[T], mark: Mark | None = None, *, start: int = 0) -> Scope:
+        """Emit items without waiting, until a sink asks to be waited for.
+
+        Arguments:
+            items: what to emit; a single mark stands for all of them.
+            start: index of the first one.
+
+        Returns the scope: `seq` is the index behind the last item that was emitted, `pressed` tells whom to wait for.
+        """
+        scope = Scope(mark or self._mark, start)
+        on_next = self._observer.on_next
+        pressed = scope.pressed
         with scope:
-            self._observer.on_next(item)
+            for item in islice(items, start, None):
+                scope.seq += 1
+                on_next(item)
+                if pressed:
+                    break
         return scope
 
     async def emit_async(self, item: T, mark: Mark | None = None, seq: int = 0) -> Scope:
@@ -138,6 +152,9 @@ class Source(Observable[T]):
         """Return the counts as they are now."""
         return self._stats
 
+    def finished(self) -> None:
+        """Commit what can be committed: called by a pipeline when its sinks have ended."""
+
     def emitter(self, observer: ObserverBase[T]) -> Emitter[T]:
         """Return an emitter into `observer`, with this source's mark."""
         return Emitter(observer, self.watermark())
@@ -162,5 +179,8 @@ class Source(Observable[T]):
         else:
             # On the trampoline, as `reactivex.from_iterable`: the subscription is there before the first item, so
             # that `take` and others can end it.
-            CurrentThreadScheduler.singleton().schedule(lambda *_: self.feed(observer, emitter))
+            def feed(_: SchedulerBase, state: object = None) -> None:
+                self.feed(observer, emitter)
+
+            CurrentThreadScheduler.singleton().schedule(feed)
         return Disposable(emitter.stop)
