@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -30,6 +30,8 @@ log = logging.getLogger("rxalerts")
 
 # Bodies are decoded in pieces of so many bytes, so that a large one does not hold up the loop.
 _CHUNK = 1 << 16
+# The byte order marks of UTF-16 and UTF-32, in which a newline takes more than a byte.
+_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 # How many rejected pieces an answer lists, and how many are logged.
 _LISTED = 100
 _LOGGED = 10
@@ -106,11 +108,11 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 @dataclass
 class _Half:
-    """A body that was not answered with 200 yet: how many of its pieces are settled."""
+    """A body that was answered with 503: how many of its alerts are in, and who works on them."""
 
-    pieces: int
+    alerts: int
     ack: Ack
-    expires: float
+    expires: float = 0.0
 
 
 class Intake:
@@ -160,7 +162,7 @@ class Intake:
             await asyncio.wait((self._relief,))
 
     async def take(self, body: bytes, gone: Callable[[], bool]) -> Answer:
-        """Emit the alerts of one body; raises Refusal with what was taken in its reason's stead.
+        """Emit the alerts of one body; raises Refusal that tells what was taken when it has to stop.
 
         Arguments:
             body: unpacked.
@@ -170,34 +172,37 @@ class Intake:
         half = self._recall(body)
         ack = Ack(self._until_delivered) if half is None else half.ack
         answer, pieces = Answer(), 0
-        known = 0 if half is None else half.pieces
+        known = 0 if half is None else half.alerts
         decoder = Decoder()
-        for chunk in _chunks(body):
-            for piece in decoder.feed(chunk):
-                pieces += 1
-                if isinstance(piece, Rejected):
-                    self._reject(answer, piece, pieces - 1, count=pieces > known)
-                    continue
-                if pieces > known:
-                    if not self._open.is_set() or self._stopping:
-                        await self._pass_gate(came, gone, body, _Half(pieces - 1, ack, 0.0), answer)
-                    self._emit(piece, ack)
-                answer.accepted += 1
+        for found in _decoded(decoder, body):
+            alerts = [piece for piece in found if not isinstance(piece, Rejected)]
+            if len(alerts) < len(found):
+                for index, piece in enumerate(found, pieces):
+                    if isinstance(piece, Rejected):
+                        self._reject(answer, piece, index, count=half is None)
+            begin = min(len(alerts), max(0, known - answer.accepted))
+            answer.accepted += begin
+            while begin < len(alerts):
+                if not self._open.is_set() or self._stopping:
+                    await self._pass_gate(came, gone, body, _Half(answer.accepted, ack), answer)
+                after = self._emit(alerts, begin, ack)
+                answer.accepted += after - begin
+                begin = after
+            pieces += len(found)
             if len(body) > _CHUNK:
                 await asyncio.sleep(0)
-        for piece in decoder.close():
-            if isinstance(piece, Rejected):
-                self._reject(answer, piece, pieces, count=True)
         answer.skipped = decoder.skipped
-        await self._settle(body, _Half(pieces, ack, 0.0), answer)
+        await self._settle(body, _Half(answer.accepted, ack), answer)
         return answer
 
-    def _emit(self, alert: Alert, ack: Ack) -> None:
-        self._stats.read += 1
-        scope = self._emitter.offer(alert, ack)
+    def _emit(self, alerts: Sequence[Alert], begin: int, ack: Ack) -> int:
+        """Emit until a sink presses; returns the index behind the last one that is in."""
+        scope = self._emitter.offer(alerts, ack, start=begin)
+        self._stats.read += scope.seq - begin
         if scope.pressed:
             self._open.clear()
             self._relief = asyncio.get_running_loop().create_task(self._relieve(scope))
+        return scope.seq
 
     async def _relieve(self, scope: Scope) -> None:
         """Open the gate when no mailbox presses any more."""
@@ -245,7 +250,7 @@ class Intake:
 
     def _refuse(self, body: bytes, half: _Half, answer: Answer, reason: str) -> NoReturn:
         """Answer 503: what is in stays in, and is not taken again when the same body comes back."""
-        if half.pieces:
+        if half.alerts:
             half.expires = time.monotonic() + _MEMORY
             self._half[_digest(body)] = half
             while len(self._half) > _REMEMBERED:
@@ -274,12 +279,11 @@ def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
-def _chunks(body: bytes) -> Iterator[bytes]:
-    """Yield a body in pieces; a newline at its end lets the decoder take the fast road to the last line."""
-    if not body.endswith(b"\n"):
+def _decoded(decoder: Decoder, body: bytes) -> Iterator[list[Alert | Rejected]]:
+    """Decode a body piece by piece."""
+    if not body.endswith(b"\n") and not body.startswith(_MARKS):
+        # Lets the decoder take the fast road to the last line.
         body += b"\n"
-    if len(body) <= _CHUNK:
-        yield body
-        return
     for begin in range(0, len(body), _CHUNK):
-        yield body[begin : begin + _CHUNK]
+        yield decoder.feed(body[begin : begin + _CHUNK] if len(body) > _CHUNK else body)
+    yield decoder.close()

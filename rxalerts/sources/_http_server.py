@@ -294,4 +294,5 @@ def _dump(value: Any) -> bytes:
 
 
 def _json(answer: dict[str, Any], status: int, headers: dict[str, str]) -> web.Response:
-    return web.Response(body=_dump(answer), status=status, headers={**_SERVER, **headers}, content_type="application/json")
+    headers = {**_SERVER, **headers}
+    return web.Response(body=_dump(answer), status=status, headers=headers, content_type="application/json")
