@@ -61,12 +61,13 @@ class Alert:
     True
     """
 
-    __slots__ = ("_extra", "_fields", "_memo", "_priority", "_record", "_time_ns")
+    __slots__ = ("_extra", "_fields", "_line", "_memo", "_ns", "_priority", "_record")
 
     _record: Record
     _priority: Priority
-    _time_ns: int
-    _fields: bytes | None  # the raw output_fields, as long as the record has none
+    _ns: int | None  # the time, as soon as somebody has asked for it
+    _fields: bytes | msgspec.Raw | None  # the output_fields as they were read
+    _line: bytes | None  # the JSON line that was read, if the record still says the same
     _extra: dict[str, Any] | None
     _memo: tuple[int, bytes] | None  # the last rendering, behind the key of its format
 
@@ -85,7 +86,7 @@ class Alert:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self._priority = _priority(priority)
-        self._time_ns = _time_ns(clock.time_ns() if time is None else time)
+        self._ns = _time_ns(clock.time_ns() if time is None else time)
         record = self._record = Record(
             hostname=_string("hostname", _default_hostname() if hostname is None else hostname),
             output_fields=cast("msgspec.Raw", _object("output_fields", output_fields)),
@@ -93,10 +94,9 @@ class Alert:
             rule=_string("rule", rule),
             source=_string("source", source),
             tags=_tags(tags),
-            time=format_rfc3339(self._time_ns),
+            time=format_rfc3339(self.time_ns),
         )
-        self._fields = None
-        self._memo = None
+        self._fields = self._line = self._memo = None
         self._extra = _extra(extra)
         message = _string("message", message) or rule
         if output is not None:
@@ -104,7 +104,7 @@ class Alert:
         elif source == INTERNAL:
             record.output = message
         else:
-            record.output = f"{format_local(self._time_ns)}: {record.priority} {message}"
+            record.output = f"{format_local(self.time_ns)}: {record.priority} {message}"
         self._keep_message(message)
 
     @classmethod
@@ -120,10 +120,10 @@ class Alert:
         alert = cls.__new__(cls)
         alert._record = record
         alert._priority = priority
-        alert._time_ns = time_ns
+        alert._ns = time_ns
         alert._fields = fields
         alert._extra = extra
-        alert._memo = None
+        alert._line = alert._memo = None
         return alert
 
     @property
@@ -139,7 +139,10 @@ class Alert:
     @property
     def time_ns(self) -> int:
         """Return the time of the event in nanoseconds since the epoch."""
-        return self._time_ns
+        ns = self._ns
+        if ns is None:
+            ns = self._ns = parse_rfc3339(self._record.time)
+        return ns
 
     @property
     def time(self) -> str:
@@ -169,11 +172,7 @@ class Alert:
         if isinstance(record.output, str):
             return record.output
         body = _or_empty(record.message) or self.rule
-        return (
-            body
-            if record.source == INTERNAL
-            else f"{format_local(self._time_ns)}: {LABELS[self._priority]} {body}"
-        )
+        return body if record.source == INTERNAL else f"{format_local(self.time_ns)}: {LABELS[self._priority]} {body}"
 
     @property
     def message(self) -> str:
@@ -213,9 +212,7 @@ class Alert:
         >>> Alert("r", "error", "m", output="m", time=0, hostname="h").to_json(style="classic")[-53:]
         '1970-01-01T00:00:00.000000000Z", "output_fields": {}}'
         """
-        form = cached_format(
-            True, style, include_output, include_tags, include_message, include_output_fields, iso8601
-        )
+        form = cached_format(True, style, include_output, include_tags, include_message, include_output_fields, iso8601)
         return form.render(self).decode()
 
     def to_text(self, *, iso8601: bool = False) -> str:
@@ -242,11 +239,9 @@ class Alert:
         """
         unknown = changes.keys() - _REPLACEABLE
         if unknown:
-            raise TypeError(
-                f"an alert has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(_REPLACEABLE))}"
-            )
+            raise TypeError(f"an alert has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(_REPLACEABLE))}")
         record = msgspec.structs.replace(self._record)
-        alert = Alert._make(record, self._priority, self._time_ns, self._fields, self._extra)
+        alert = Alert._make(record, self._priority, self.time_ns, self._fields, self._extra)
         for key in ("rule", "source", "hostname"):
             if key in changes:
                 setattr(record, key, _string(key, changes[key]))
@@ -262,8 +257,8 @@ class Alert:
             alert._priority = _priority(changes["priority"])
             record.priority = LABELS[alert._priority]
         if "time" in changes:
-            alert._time_ns = _time_ns(changes["time"])
-            record.time = format_rfc3339(alert._time_ns)
+            alert._ns = _time_ns(changes["time"])
+            record.time = format_rfc3339(alert.time_ns)
         alert._set_texts(self, changes)
         return alert
 
@@ -279,7 +274,7 @@ class Alert:
             if match and changes.keys() & {"message", "priority", "time"}:
                 stamp = match.group(1) or match.group(2)
                 if "time" in changes:
-                    stamp = (format_iso8601 if match.group(1) else format_local)(self._time_ns)
+                    stamp = (format_iso8601 if match.group(1) else format_local)(self.time_ns)
                 body = f"{stamp}: {LABELS[self._priority]} {body}"
                 record.output = body
             elif "message" in changes:
@@ -305,7 +300,7 @@ class Alert:
         if not isinstance(other, Alert):
             return NotImplemented
         return self is other or (
-            self._time_ns == other._time_ns
+            self.time_ns == other.time_ns
             and self._priority == other._priority
             and self.rule == other.rule
             and self.output == other.output
@@ -319,7 +314,7 @@ class Alert:
         )
 
     def __hash__(self) -> int:
-        return hash((self._time_ns, self._priority, self.rule, self.output))
+        return hash((self.time_ns, self._priority, self.rule, self.output))
 
     def __repr__(self) -> str:
         message = self.message
@@ -327,7 +322,8 @@ class Alert:
         return f"Alert({self.rule!r}, {LABELS[self._priority]!r}, {shown!r}, time={self.time!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Alert._make, (self._record, self._priority, self._time_ns, self._fields, self._extra))
+        fields = None if self._fields is None else bytes(self._fields)
+        return (Alert._make, (self._record, self._priority, self.time_ns, fields, self._extra))
 
 
 _REPLACEABLE = {*FIELDS, "extra"} - {"uuid"}

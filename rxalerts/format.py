@@ -10,15 +10,18 @@ The default forms are byte for byte those of Falco 0.39 and later. ``style="clas
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 from msgspec import UNSET
 
 from rxalerts import jsonvalues
 from rxalerts.priority import LABELS, Priority
-from rxalerts.record import FIELDS, INTERNAL, JSON_START, PREFIX, TEXT_START
+from rxalerts.record import FIELDS, INTERNAL, JSON_START, PREFIX, TEXT_START, Record
+from rxalerts.shapes import LINES, STRUCTS, learn_line, learn_struct
 from rxalerts.timestamps import format_iso8601, format_local
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["JSON", "TEXT", "Format", "Formatted"]
 
+_copy: Callable[[Record], Record] = Record.__copy__  # type: ignore[attr-defined]  # pyright: ignore
+_encode = msgspec.json.Encoder().encode
+_BACKSLASH = ord("\\")
 _SHORT = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 # C0, DEL and C1 controls, and what some programs take for the end of a line.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -92,7 +98,7 @@ class Format:
         if memo is not None and memo[0] == self._key:
             return memo[1]
         if self._key == _PLAIN_JSON and alert._extra is None:
-            data = jsonvalues.encode_plain(alert._loaded())
+            data = _plain_json(alert)
         elif self.json:
             data = _json(alert, self)
         else:
@@ -157,6 +163,39 @@ class Formatted:
         return hash(self.data)
 
 
+def _plain_json(alert: Alert) -> bytes:
+    record, line = alert._record, alert._line
+    if line is not None:
+        match = LINES.get(record.rule)
+        if match is not None and _BACKSLASH not in line and match(line) is not None:
+            return line
+    raw = alert._fields
+    rule = record.rule if isinstance(record.rule, str) else ""
+    data = _by_struct(record, rule, raw) if raw is not None else jsonvalues.encode(record)
+    if data is None:
+        fields = alert.output_fields
+        learn_struct(rule, fields)
+        data = jsonvalues.encode(alert._loaded())
+    if line is not None and data == line and _BACKSLASH not in line:
+        learn_line(rule, record, alert.output_fields)
+    return data
+
+
+def _by_struct(record: Record, rule: str, raw: bytes | msgspec.Raw) -> bytes | None:
+    """Return the alert's JSON, if its fields are those that the rule is known to have."""
+    decode = STRUCTS.get(rule)
+    if decode is None:
+        return None
+    try:
+        fields = decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    # The alert itself stays as it is: other threads may be reading it.
+    copy = _copy(record)
+    copy.output_fields = fields
+    return _encode(copy)
+
+
 def _json(alert: Alert, form: Format) -> bytes:
     record = alert._loaded()
     body: dict[str, Any] = {key: value for key in FIELDS if (value := getattr(record, key)) is not UNSET}
@@ -190,16 +229,14 @@ def _with_stamp(alert: Alert, iso8601: bool) -> str:
     match = PREFIX.match(output)
     if match and not iso8601:
         return output
-    stamp = format_iso8601(alert._time_ns) if iso8601 else format_local(alert._time_ns)
+    stamp = format_iso8601(alert.time_ns) if iso8601 else format_local(alert.time_ns)
     return f"{stamp}: {LABELS[alert._priority]} {output[match.end() :] if match else output}"
 
 
 def _text(alert: Alert, iso8601: bool) -> str:
     if alert._record.source == INTERNAL and not PREFIX.match(alert.output):
         # Falco 0.35 and later: always local time, and the fields as JSON behind the message.
-        pairs = (
-            f"{key}={jsonvalues.encode(value).decode()}" for key, value in sorted(alert.output_fields.items())
-        )
+        pairs = (f"{key}={jsonvalues.encode(value).decode()}" for key, value in sorted(alert.output_fields.items()))
         line = f"{_with_stamp(alert, iso8601=False)} ({' '.join(pairs)})"
     else:
         line = _with_stamp(alert, iso8601)

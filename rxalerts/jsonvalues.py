@@ -24,9 +24,6 @@ _encoder = msgspec.json.Encoder(order="sorted", decimal_format="number")
 _decoder = msgspec.json.Decoder()
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-encode_plain: Callable[[Any], bytes] = _encoder.encode
-"""Encodes what cannot fail: values that were decoded from JSON."""
-
 
 def encode(value: Any) -> bytes:
     """Return a value as JSON: keys sorted at every depth, no blanks, non-ASCII as it is.
@@ -43,7 +40,7 @@ def encode(value: Any) -> bytes:
         return _on_fresh_stack(lambda: _encoder.encode(value))
 
 
-def decode(raw: bytes) -> Any:
+def decode(raw: bytes | msgspec.Raw) -> Any:
     """Return the value of a JSON text; numbers of any size stay exact.
 
     Raises:
@@ -52,7 +49,7 @@ def decode(raw: bytes) -> Any:
     try:
         return _decoder.decode(raw)
     except (msgspec.MsgspecError, ValueError):
-        return decode_lenient(raw)
+        return decode_lenient(bytes(raw))
     except RecursionError:
         # The nesting was fine where the alert was read; here there is less room on the stack.
         return _on_fresh_stack(lambda: _decoder.decode(raw))
@@ -68,9 +65,7 @@ def decode_lenient(raw: bytes) -> Any:
     """
     text = raw.decode("utf-8", "replace")
     try:
-        value = json.loads(
-            text, strict=False, parse_float=_float, parse_int=_int, parse_constant=_no_constant
-        )
+        value = json.loads(text, strict=False, parse_float=_float, parse_int=_int, parse_constant=_no_constant)
         return _clean(value) if "\\u" in text else value
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -66,7 +66,7 @@ class Decoder(Pieces):
 
     def feed(self, data: bytes) -> list[Alert | Rejected]:
         """Return the pieces that are complete now. Never raises, whatever the bytes are."""
-        self._out, self.ends = [], []
+        self._out, self._ends = [], []
         data = self._utf8.feed(data)
         if self._utf8.mark_size:
             self.offset = self._utf8.mark_size
@@ -77,7 +77,7 @@ class Decoder(Pieces):
 
     def close(self) -> list[Alert | Rejected]:
         """Return the pieces that the end of the input completes: a last line without newline, a torn one."""
-        self._out, self.ends = [], []
+        self._out, self._ends = [], []
         rest = self._utf8.feed(b"", final=True)
         end = self.offset + len(self._tail) + len(rest)
         lost = self._lost
@@ -92,7 +92,7 @@ class Decoder(Pieces):
         self._scanner = None
         self._waiting = False
         self.offset = end
-        self.ends = [min(known, end) for known in self.ends]
+        self._end = end
         return self._out
 
     def _take(self, data: bytes) -> None:
@@ -132,18 +132,19 @@ class Decoder(Pieces):
         self._waiting = False
         size = len(buffer)
         longest = min(size, self.max_record)
-        find, append, ended, base = buffer.find, self._out.append, self.ends.append, self.offset
+        find, append, newline = buffer.find, self._out.append, -1
         while pos < size:
-            newline = find(b"\n", pos)
-            if newline >= 0 and newline - pos <= longest:
-                try:
+            start = pos
+            try:
+                while 0 <= (newline := find(b"\n", pos)) <= pos + longest:
                     append(from_line(buffer[pos:newline]))
-                except NOT_PLAIN:
-                    pass
-                else:
                     pos = newline + 1
-                    ended(base + pos)
-                    continue
+            except NOT_PLAIN:
+                pass
+            if pos > start:
+                self._ends.append((buffer, self.offset, start, pos))
+                if pos == size:
+                    break
             pos = self._slow(buffer, pos, newline)
             if pos < 0:
                 return

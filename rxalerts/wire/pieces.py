@@ -35,14 +35,11 @@ class Pieces:
         if max_record < 1:
             raise ValueError(f"max_record: must be at least 1, not {max_record}")
         self.max_record = max_record
-        self.ends: list[int] = []
-        """Where each piece of the last result ends, as an offset into the decoded stream: reading that begins
-        there again goes on with the next piece."""
         self.line = 1
         """Number of the line that is being read."""
         self.offset = 0
         """Offset, in the decoded stream, of the first byte that is not part of any piece yet."""
-        self.skipped = 0
+        self.skipped: int = 0
         """How many lines were Falco's own, but no alerts: log lines and statistics."""
         self.rejected = 0
         """How many pieces were rejected."""
@@ -52,10 +49,31 @@ class Pieces:
         self._lost: Lost | None = None
         self._counted = 0  # position in the buffer up to which `line` has counted
         self._out: list[Alert | Rejected] = []
+        # Where the pieces of the last result end: offsets, and runs of plain lines, whose ends are looked up
+        # only if somebody asks: (buffer, its offset, start and end of the run).
+        self._ends: list[int | tuple[bytes, int, int, int]] = []
+        self._end = -1  # no piece ends behind this, once it is known
+
+    @property
+    def ends(self) -> list[int]:
+        """Return where each piece of the last result ends, as an offset into the decoded stream.
+
+        Reading that begins there again goes on with the next piece.
+        """
+        ends: list[int] = []
+        for end in self._ends:
+            if isinstance(end, int):
+                ends.append(end if self._end < 0 else min(end, self._end))
+            else:
+                buffer, base, pos, stop = end
+                while pos < stop:
+                    pos = buffer.index(b"\n", pos) + 1
+                    ends.append(base + pos if self._end < 0 else min(base + pos, self._end))
+        return ends
 
     def _accept(self, alert: Alert, after: int) -> int:
         self._out.append(alert)
-        self.ends.append(self.offset + after)
+        self._ends.append(self.offset + after)
         return after
 
     def _reject(self, buffer: bytes, start: int, end: int, reason: str, key: str = "", after: int | None = None) -> int:
@@ -68,7 +86,7 @@ class Pieces:
     def _add_rejected(self, piece: Lost, reason: str, key: str, end: int) -> None:
         self.rejected += 1
         self._out.append(Rejected(piece.line, piece.offset, reason, bytes(piece.head), key, piece.size))
-        self.ends.append(end)
+        self._ends.append(end)
 
     def _too_long(self) -> str:
         return f"longer than max_record ({self.max_record} bytes)"

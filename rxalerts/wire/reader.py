@@ -27,7 +27,7 @@ log = logging.getLogger("rxalerts.wire")
 
 OnBad = str | os.PathLike[str] | BinaryIO | Callable[[Rejected], object]
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 _FIRST = 10  # rejected pieces that a reader remembers
 _PRESCAN_LIMIT = 256 << 20
 _CLOCK = re.compile(rb"^(\d\d):(\d\d):(\d\d)\.\d{9}: ", re.MULTILINE)
