@@ -13,7 +13,10 @@ from rxalerts._version import __version__
 
 # The commands and where they are: a module is imported when its command is used or listed.
 COMMANDS = {
+    "run": "rxalerts.cli.run",
     "replay": "rxalerts.cli.replay",
+    "check": "rxalerts.cli.check",
+    "send-test": "rxalerts.cli.send_test",
 }
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import sys
+import threading
+import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from types import FrameType
+from queue import Empty
 
 import click
 
+from rxalerts.cli.signals import STOPS, Signals
 from rxalerts.pipeline import Pipeline, Report
 
 LOST = 1
@@ -19,73 +19,115 @@ USAGE = 2
 
 Handlers = dict[signal.Signals, Callable[[], None]]
 
+log = logging.getLogger("rxalerts")
+
 # How often the progress is redrawn, in seconds.
 _REDRAW = 0.2
 
+# Of the time after a signal, this part, and no more than so many seconds, is kept for the sinks alone.
+_RESERVED = 0.25
+_RESERVED_SECONDS = 0.5
 
-def set_up_logging(level: int = logging.WARNING) -> None:
-    """Send the library's log to standard error, one line each; standard output belongs to the alerts."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("rxalerts")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level)
-    logger.propagate = False
+# What the drain gets beyond its limit before it is left behind, in seconds.
+_GRACE = 1.0
+
+
+class _Finished:
+    """An event: the source, or the drain, has come to its end."""
 
 
 def live(
     pipeline: Pipeline,
     *,
-    timeout: float | None,
-    drain_at_end: float | None = None,
+    timeout: Callable[[], float],
+    signals: Signals,
+    linger: bool = False,
     handlers: Handlers | None = None,
+    started: Callable[[], None] | None = None,
+    stopping: Callable[[], None] | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Report:
     """Run a pipeline until its source ends or SIGTERM or SIGINT comes; a second one exits at once.
 
     Arguments:
-        timeout: seconds that the sinks get to deliver what they hold after a signal.
-        drain_at_end: the same when the source has ended by itself; None: for as long as they get on.
+        timeout: seconds that everything gets to come to its end after a signal; asked when it comes. A source that
+            has ended by itself is drained for as long as the sinks get on.
+        signals: where the signals come from.
+        linger: after a signal, go on reading until the input ends, within the timeout: for a pipe, whose
+            writer got the same signal and still has something to say.
         handlers: what to do on further signals, on the main thread and outside of signal context.
+        started, stopping: called when the sinks are started, and when the end begins.
         progress: called several times a second.
     """
-    events: SimpleQueue[signal.Signals | None] = SimpleQueue()
-
-    def note(number: int, _: FrameType | None) -> None:
-        # Putting into a SimpleQueue is all that is safe here; the rest happens in the loop below.
-        events.put(signal.Signals(number))
-
-    stops = (signal.SIGTERM, signal.SIGINT)
-    for number in (*stops, *(handlers or {})):
-        signal.signal(number, note)
-    pipeline.when_finished(lambda: events.put(None))
+    over = _Finished()
+    pipeline.when_finished(lambda: signals.events.put(over))
     pipeline.start()
+    if started is not None:
+        started()
+    event = _until_end(signals, handlers or {}, progress)
+    if stopping is not None:
+        stopping()
+    if not isinstance(event, signal.Signals):
+        return _drain(pipeline, signals, None, timeout)
+    log.info("%s received, exiting...", event.name)
+    deadline = time.monotonic() + timeout()
+    if linger:
+        _read_on(signals, deadline - min(_RESERVED_SECONDS, timeout() * _RESERVED))
+    pipeline.stop()
+    return _drain(pipeline, signals, deadline, timeout)
+
+
+def _until_end(signals: Signals, handlers: Handlers, progress: Callable[[], None] | None) -> object:
+    """Serve signals until one of them, or the source, makes an end."""
     while True:
         try:
-            event = events.get(timeout=_REDRAW if progress is not None else None)
+            event = signals.events.get(timeout=_REDRAW if progress is not None else None)
         except Empty:
             if progress is not None:
                 progress()
             continue
-        if event is None:
-            limit = drain_at_end
-            break
-        if event in stops:
-            logging.getLogger("rxalerts").info("%s received, exiting...", event.name)
-            limit = timeout
-            break
-        if handlers is not None:
+        if isinstance(event, _Finished) or event in STOPS:
+            return event
+        if event in handlers:
             handlers[event]()
-    for number in stops:
-        signal.signal(number, _exit_now)
-    if event is not None:
-        pipeline.stop()
-    return pipeline.drain(limit)
 
 
-def _exit_now(number: int, _: FrameType | None) -> None:
-    os.write(2, b"rxalerts: second signal: exiting at once, alerts in mailboxes are lost\n")
-    os._exit(128 + number)
+def _read_on(signals: Signals, deadline: float) -> None:
+    """Wait for the source's end until `deadline`; further signals mean nothing now."""
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            if isinstance(signals.events.get(timeout=left), _Finished):
+                return
+        except Empty:
+            return
+
+
+def _drain(pipeline: Pipeline, signals: Signals, deadline: float | None, timeout: Callable[[], float]) -> Report:
+    """Let the sinks deliver what they hold; without a deadline, the first signal sets one."""
+    done = _Finished()
+    reports: list[Report] = []
+
+    def drain() -> None:
+        try:
+            reports.append(pipeline.drain(None if deadline is None else max(0.0, deadline - time.monotonic())))
+        finally:
+            signals.events.put(done)
+
+    threading.Thread(target=drain, name="rxalerts-drain", daemon=True).start()
+    while True:
+        try:
+            left = None if deadline is None else max(0.0, deadline + _GRACE - time.monotonic())
+            event = signals.events.get(timeout=left)
+        except Empty:
+            log.error("output channels still blocked, discarding all remaining notifications")
+            return pipeline.report()
+        if event is done:
+            return reports[0] if reports else pipeline.report()
+        if event in STOPS and deadline is None:
+            log.info("%s received, exiting...", event.name)
+            deadline = time.monotonic() + timeout()
+            for sink in pipeline.sinks.values():
+                sink.stop(timeout())
 
 
 def summarise(report: Report) -> None:
@@ -96,16 +138,17 @@ def summarise(report: Report) -> None:
         for reject in source.first_rejects:
             click.echo(f"  {reject}", err=True)
     for name, stats in report.sinks.items():
-        lost = stats.lost + stats.depth
+        lost = stats.lost + stats.depth - stats.spooled
         line = f"{name}: delivered {stats.delivered} of {stats.received}"
+        if stats.spooled:
+            line += f", {stats.spooled} kept on disk for the next start"
         if lost:
-            reasons = {**stats.dropped, "rejected": stats.rejected, "not delivered": stats.depth}
+            waiting = stats.depth - stats.spooled
+            reasons = {**stats.dropped, "rejected": stats.rejected, "not delivered": waiting}
             line += f", lost {lost} ({', '.join(f'{reason} {n}' for reason, n in reasons.items() if n)})"
         if lost and stats.last_error:
             line += f": {stats.last_error}"
         click.echo(line, err=True)
-    for operator, count in report.faults.items():
-        click.echo(f"operator {operator}: its function failed for {count} alerts", err=True)
     for error in report.errors:
         click.echo(f"error: {error}", err=True)
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from rxalerts.cli.life import exit_status, live, set_up_logging, summarise
-from rxalerts.errors import RxAlertsError
+from rxalerts.alert import Alert
+from rxalerts.cli.life import exit_status, live, summarise
+from rxalerts.cli.logs import set_up_logging
+from rxalerts.cli.run import CAUGHT, live_on, rejects_file, show_warnings, start_logging
+from rxalerts.cli.signals import STOPS, Signals
+from rxalerts.errors import ConfigError, RxAlertsError
 from rxalerts.flow.sink import Sink
+from rxalerts.flow.source import Source
 from rxalerts.operators import at_least
-from rxalerts.pipeline import Pipeline, route
+from rxalerts.pipeline import Pipeline, Report, route
 from rxalerts.priority import Priority
 from rxalerts.sinks import FileSink, StdoutSink
 from rxalerts.sources import replay
@@ -29,8 +34,10 @@ _TIMEOUT = 2.0
 @click.option("--until", help="Only alerts before this moment.")
 @click.option("--rebase", is_flag=True, help="Move the times so that the first alert is now; gaps stay.")
 @click.option("--priority", help="Only alerts that are at least this urgent.")
-@click.option("--json/--text", "as_json", default=False, help="One JSON object or one text line per alert [text].")
+@click.option("--json/--text", "as_json", default=None, help="One JSON object or one text line per alert [text].")
 @click.option("--to", metavar="FILE", help="Append to FILE instead of standard output.")
+@click.option("-c", "--config", "config", metavar="FALCO_YAML", help="Deliver to the channels of FALCO_YAML instead.")
+@click.option("-o", "--option", "overrides", multiple=True, metavar="KEY=VALUE", help="With -c: override a key.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when part of the input was no alert.")
 @click.option("--rejects", metavar="FILE", help="Write what is no alert to FILE.")
 def command(
@@ -40,8 +47,10 @@ def command(
     until: str | None,
     rebase: bool,
     priority: str | None,
-    as_json: bool,
+    as_json: bool | None,
     to: str | None,
+    config: str | None,
+    overrides: tuple[str, ...],
     strict: bool,
     rejects: str | None,
 ) -> None:
@@ -52,30 +61,46 @@ def command(
 
     Example: rxalerts replay --priority warning --json 'events*.jsonl.gz' > warnings.jsonl
     """
+    signals = Signals(STOPS if config is None else CAUGHT)
     set_up_logging()
-    format = "json" if as_json else "text"
     try:
-        source = replay(
-            paths,
-            speed=speed,
-            since=since,
-            until=until,
-            rebase=rebase,
-            on_bad="report" if rejects is None else rejects,
-        )
-        operators = [] if priority is None else [at_least(Priority.parse(priority))]
-        sink: Sink[Any] = StdoutSink(format=format) if to is None else FileSink(to, keep_alive=True, format=format)
+        source = replay(paths, speed=speed, since=since, until=until, rebase=rebase, on_bad=rejects_file(rejects))
+        limit = [] if priority is None else [at_least(Priority.parse(priority))]
+        if config is None:
+            if overrides:
+                raise ConfigError("-o overrides keys of a falco.yaml: name one with -c")
+            format = "json" if as_json else "text"
+            sink: Sink[Any] = StdoutSink(format=format) if to is None else FileSink(to, keep_alive=True, format=format)
+            report = _through(Pipeline(source, route(*limit, to=sink)), signals)
+        else:
+            if as_json is not None or to is not None or priority is not None:
+                raise ConfigError("--json, --text, --to and --priority contradict -c: set them in the file, or with -o")
+            report = _down_the_road(source, config, overrides, signals)
     except (RxAlertsError, ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
-    pipeline = Pipeline(source, route(*operators, to=sink))
-    with _progress(pipeline) as progress:
-        report = live(pipeline, timeout=_TIMEOUT, progress=progress)
     summarise(report)
     sys.exit(exit_status(report, strict=strict))
 
 
+def _through(pipeline: Pipeline, signals: Signals) -> Report:
+    with _progress(pipeline) as progress:
+        return live(pipeline, timeout=lambda: _TIMEOUT, signals=signals, progress=progress)
+
+
+def _down_the_road(source: Source[Alert], path: str, overrides: tuple[str, ...], signals: Signals) -> Report:
+    from rxalerts.cli.road import Road
+    from rxalerts.config import load_config
+
+    config = load_config(path, overrides)
+    start_logging(config, daemon=False)
+    show_warnings(config)
+    road = Road(config, source)
+    with _progress(road.pipeline) as progress:
+        return live_on(road, signals, path, overrides, progress=progress)
+
+
 @contextmanager
-def _progress(pipeline: Pipeline) -> Iterator[Callable[[], None] | None]:
+def _progress(pipeline: Pipeline) -> Generator[Callable[[], None] | None]:
     """Show how many alerts were read and delivered, when standard error is a terminal."""
     if not sys.stderr.isatty():
         yield None

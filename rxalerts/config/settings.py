@@ -9,7 +9,7 @@ from rxalerts.config import schema
 from rxalerts.config.channel import ChannelConfig
 from rxalerts.config.channels import ChannelReader
 from rxalerts.config.merge import load_tree
-from rxalerts.config.nodes import MapNode
+from rxalerts.config.nodes import MapNode, ScalarNode
 from rxalerts.config.problems import Place, Problem, Problems
 from rxalerts.config.section import Section
 from rxalerts.format import Format
@@ -18,13 +18,21 @@ from rxalerts.priority import Priority
 _UINT32 = 2**32 - 1
 _INT64 = 2**63 - 1
 
+LOG_LEVELS = frozenset(
+    {"emergency", "alert", "critical", "error", "warning", "notice", "info", "informational", "debug"}
+)
+"""What Falco's ``log_level`` can be."""
+_TRUE = frozenset({"true", "yes", "on", "y", "True", "Yes", "On", "TRUE", "YES", "ON", "Y"})
+_BOOLEANS = _TRUE | {"false", "no", "off", "n", "False", "No", "Off", "FALSE", "NO", "OFF", "N"}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The keys that concern all outputs.
 
     ``buffered_outputs`` is None when the file does not say: each channel then does as Falco's documentation
-    says. ``rate`` 0 means no limit, ``capacity`` 0 the sinks' default; ``output_timeout`` is in seconds.
+    says. ``rate`` 0 means no limit, ``capacity`` 0 the sinks' default; ``output_timeout`` is in seconds. The keys
+    of the log are taken where they make sense, and otherwise passed over: they are meant for Falco's own.
     """
 
     format: Format = field(default_factory=Format)
@@ -36,6 +44,9 @@ class Settings:
     output_timeout: float = 2.0
     source: str = "-"
     spool_dir: str | None = None
+    log_level: str = "info"
+    log_stderr: bool = True
+    log_syslog: bool = True
 
     def sink_defaults(self) -> dict[str, Any]:
         """Return what every sink gets for an option of that name, unless its section says otherwise."""
@@ -146,6 +157,9 @@ def _settings(root: MapNode, problems: Problems) -> Settings:
         output_timeout=top.integer("output_timeout", 2000, 1, _UINT32) / 1000,
         source=own.read("source", str, "-"),
         spool_dir=own.read("spool_dir", str, None),
+        log_level=_word(root, "log_level", LOG_LEVELS, "info"),
+        log_stderr=_word(root, "log_stderr", _BOOLEANS, "true") in _TRUE,
+        log_syslog=_word(root, "log_syslog", _BOOLEANS, "true") in _TRUE,
     )
     if settings.rate and not settings.max_burst:
         problems.error(
@@ -155,6 +169,12 @@ def _settings(root: MapNode, problems: Problems) -> Settings:
     outputs.warn_unknown()
     queue.warn_unknown(["recovery"])
     return settings
+
+
+def _word(root: MapNode, key: str, choices: frozenset[str], default: str) -> str:
+    """Return a key of Falco's log if it is one of the choices; what else stands there is Falco's affair."""
+    node = root.get(key)
+    return node.text if isinstance(node, ScalarNode) and node.text in choices else default
 
 
 def _format(top: Section) -> Format:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
 import select
+import stat
 import sys
+import termios
 import threading
 
 from rxalerts.alert import Alert
 from rxalerts.flow.source import Emitter, Source, SourceStats
 from rxalerts.wire import OnBad, Reader, read
+
+log = logging.getLogger("rxalerts")
 
 # How often, in seconds, a source that waits for input looks whether it should end.
 _TICK = 0.2
@@ -25,11 +31,26 @@ class StdinSource(Source[Alert]):
         self._fd = fd
         self._on_bad: OnBad = on_bad
         self._reader: Reader | None = None
+        self.unread = 0
+        """How many bytes were left in the pipe when the source was stopped."""
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that is read."""
+        return sys.stdin.fileno() if self._fd is None else self._fd
 
     def produce(self, emitter: Emitter[Alert]) -> None:
-        fd = sys.stdin.fileno() if self._fd is None else self._fd
+        fd = self.fd
         with read(_Input(fd, emitter.stopped), on_bad=self._on_bad) as self._reader:
             emitter.emit_all(self._reader)
+            # What was read before the stop is nowhere else any more: mailboxes have some room beyond their capacity.
+            rest, start = list(self._reader), 0
+            while start < len(rest):
+                start = emitter.offer(rest, start=start).seq
+        if emitter.stopped.is_set():
+            self.unread = waiting(fd)
+            if self.unread:
+                log.error("%s: stopped with %d bytes unread, whose writer has not ended", self.name, self.unread)
 
     def stats(self) -> SourceStats:
         return reader_stats(self.name, [self._reader] if self._reader is not None else [])
@@ -69,6 +90,16 @@ class _Input:
             if select.select([self._fd], [], [], _TICK)[0]:
                 return os.read(self._fd, size)
         return b""
+
+
+def waiting(fd: int) -> int:
+    """Return how many bytes wait in a pipe or socket; 0 for anything else, which keeps what it has."""
+    if stat.S_IFMT(os.fstat(fd).st_mode) not in (stat.S_IFIFO, stat.S_IFSOCK):
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 def reader_stats(name: str, readers: list[Reader]) -> SourceStats:

@@ -1,0 +1,183 @@
+"""The head of the road: what happens to an alert once, before any channel sees it.
+
+Falco's `priority` and rate limit act here, on all channels together; a reload holds the stream here while it
+exchanges channels; and the program's own alerts join the stream here, one at a time with those of the source.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from reactivex.abc import ObserverBase
+
+from rxalerts.alert import Alert
+from rxalerts.flow.holding import Held
+from rxalerts.flow.scope import Scope, current
+from rxalerts.flow.source import Emitter, Source, SourceStats
+from rxalerts.priority import Priority
+
+log = logging.getLogger("rxalerts")
+
+
+class TokenBucket:
+    """Falco's rate limit (0.5 to 0.36): starts full, gains `rate` tokens a second, each alert claims one.
+
+    >>> bucket = TokenBucket(rate=2, burst=10, now=1)
+    >>> bucket.claim(5, 1_000_000_001), bucket.claim(7, 2_000_000_001), bucket.claim(3, 2_000_000_001)
+    (True, True, False)
+    """
+
+    def __init__(self, rate: float, burst: float, now: int | None = None) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._seen = time.time_ns() if now is None else now
+
+    def claim(self, tokens: float = 1, now: int | None = None) -> bool:
+        """Take tokens if there are enough; `now` is in nanoseconds."""
+        now = time.time_ns() if now is None else now
+        # A clock that was set back gains nothing, and must not cost anything.
+        gained = max(0, now - self._seen) * self._rate / 1e9
+        self._seen = now
+        self._tokens = min(self._burst, self._tokens + gained)
+        if self._tokens < tokens:
+            return False
+        self._tokens -= tokens
+        return True
+
+
+class Valve(Source[Alert]):
+    """A source around another one, which can filter, hold back and add alerts.
+
+    Arguments:
+        source: where the alerts come from.
+        priority: only alerts of rules that are at least so urgent; the program's own alerts always pass (Falco).
+        rate, burst: see `TokenBucket`; a rate of 0 means no limit.
+    """
+
+    def __init__(
+        self, source: Source[Alert], *, priority: Priority = Priority.DEBUG, rate: float = 0, burst: float = 0
+    ) -> None:
+        super().__init__(source.name)
+        self.source = source
+        self.filtered = 0
+        self.limited = 0
+        self._lock = threading.RLock()
+        self._observer: ObserverBase[Alert] | None = None
+        self._held: Held[Alert] = Held()
+        self._paused = False
+        self._waiters: list[Callable[[], None]] = []
+        self._numbers = (0.0, 0.0)
+        self._bucket: TokenBucket | None = None
+        self.limit(priority, rate, burst)
+
+    def limit(self, priority: Priority, rate: float, burst: float) -> None:
+        """Filter by other limits from now on; the bucket is full again if its numbers have changed."""
+        with self._lock:
+            if (rate, burst) != self._numbers:
+                self._bucket = TokenBucket(rate, burst) if rate else None
+            self._numbers = (rate, burst)
+            self._priority = priority
+            self._all = self._bucket is None and priority is Priority.DEBUG
+
+    # -- a source -------------------------------------------------------------------------------------------
+
+    def emitter(self, observer: ObserverBase[Alert]) -> Emitter[Alert]:
+        self._observer = observer
+        return self.source.emitter(_Inlet(self, observer))
+
+    def feed(self, observer: ObserverBase[Alert], emitter: Emitter[Alert]) -> None:
+        self.source.feed(_Inlet(self, observer), emitter)
+
+    def stats(self) -> SourceStats:
+        return self.source.stats()
+
+    # -- what flows -----------------------------------------------------------------------------------------
+
+    def receive(self, alert: Alert) -> None:
+        """Hand an alert on, or not; called by the source, within its scope."""
+        with self._lock:
+            if self._observer is None or not (self._all or self._passes(alert)):
+                return
+            if not self._paused:
+                self._observer.on_next(alert)
+                return
+            self._held.add(alert)
+            scope = current()
+            if scope is not None:
+                scope.pressed.append(self)
+
+    def _passes(self, alert: Alert) -> bool:
+        if alert.source == "internal":
+            return True
+        if alert.priority > self._priority:
+            self.filtered += 1
+            return False
+        if self._bucket is None or self._bucket.claim():
+            return True
+        self.limited += 1
+        level = logging.WARNING if self.limited == 1 else logging.DEBUG
+        log.log(level, "Skipping rate-limited notification for rule %s (outputs.rate)", alert.rule)
+        return False
+
+    def add(self, alerts: Iterable[Alert]) -> None:
+        """Send alerts of our own down the road, between two of the source's; never waits."""
+        for alert in alerts:
+            with self._lock, Scope():
+                self.receive(alert)
+
+    # -- a hold ---------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Hold what comes from now on and let the source wait; when this returns nothing is on its way."""
+        with self._lock:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Let go of what was held, in order, and go on."""
+        with self._lock:
+            with self._held.released() as alerts:
+                for alert in alerts:
+                    if self._observer is not None:
+                        self._observer.on_next(alert)
+            self._paused = False
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter()
+
+    @property
+    def pressing(self) -> bool:
+        """Whether the source should wait (see `rxalerts.flow.scope.Pressed`)."""
+        return self._paused
+
+    def lose_patience(self) -> None:
+        """Do nothing: the hold is short, and has room for whoever cannot wait (see `rxalerts.flow.scope.Pressed`)."""
+
+    def when_low(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once the hold is over (see `rxalerts.flow.scope.Pressed`)."""
+        with self._lock:
+            paused = self._paused
+            if paused:
+                self._waiters.append(callback)
+        if not paused:
+            callback()
+
+
+class _Inlet(ObserverBase[Alert]):
+    """The end of the inner source: alerts go through the valve, the rest goes straight on."""
+
+    def __init__(self, valve: Valve, observer: ObserverBase[Alert]) -> None:
+        self._valve = valve
+        self._observer = observer
+
+    def on_next(self, value: Alert) -> None:
+        self._valve.receive(value)
+
+    def on_error(self, error: Exception) -> None:
+        self._observer.on_error(error)
+
+    def on_completed(self) -> None:
+        self._observer.on_completed()
