@@ -411,7 +411,9 @@ class Mailbox:
         return len(entries)
 
     def _bury(self, entries: Sequence[Entry], reason: str) -> None:
-        self.confirm(entries)
+        if reason != "shutdown":
+            # What a stop leaves undone is not finished: a source that commits gives it again next time.
+            self.confirm(entries)
         if self._on_drop is not None:
             for item, _, _, _ in entries:
                 self._on_drop(item, reason)

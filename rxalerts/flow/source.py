@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
@@ -14,6 +15,8 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
+from reactivex.scheduler.currentthreadscheduler import CurrentThreadSchedulerSingleton
+from reactivex.scheduler.trampoline import Trampoline
 
 from rxalerts.flow.scope import Mark, Scope
 from rxalerts.flow.watermark import Watermark
@@ -162,7 +165,8 @@ class Source(Observable[T]):
     def feed(self, observer: ObserverBase[T], emitter: Emitter[T]) -> None:
         """Produce, then complete; what `produce` raises becomes `on_error`."""
         try:
-            self.produce(emitter)
+            with _own_trampoline():
+                self.produce(emitter)
         except Exception as error:
             log.debug("%s: failed", self.name, exc_info=True)
             observer.on_error(error)
@@ -184,3 +188,18 @@ class Source(Observable[T]):
 
             CurrentThreadScheduler.singleton().schedule(feed)
         return Disposable(emitter.stop)
+
+
+@contextmanager
+def _own_trampoline() -> Generator[None]:
+    """Let what operators subscribe to during an emission, as `flat_map` does, run within that emission.
+
+    Subscribed to plainly we run on reactivex's trampoline, which would put it off until the last emission is over:
+    all of it would queue up, out of reach of pressure and marks.
+    """
+    local = CurrentThreadSchedulerSingleton._local  # pyright: ignore[reportPrivateUsage]
+    outer, local.tramp = local.tramp, Trampoline()
+    try:
+        yield
+    finally:
+        local.tramp = outer

@@ -1,0 +1,378 @@
+"""Follow a growing log through every way of rotating it."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import Any, BinaryIO, Literal
+
+from rxalerts.alert import Alert
+from rxalerts.errors import MissingPackageError, OptionError
+from rxalerts.flow.source import Emitter, Source
+from rxalerts.flow.watermark import Watermark
+from rxalerts.sources._tail_files import (
+    HEAD,
+    Place,
+    changed,
+    find,
+    index_of,
+    is_same,
+    load_state,
+    moved,
+    open_rotated,
+    place_in,
+    save_state,
+    siblings,
+)
+from rxalerts.wire import Decoder, OnBad, Rejected
+from rxalerts.wire.rejects import Rejects
+
+log = logging.getLogger("rxalerts")
+
+_CHUNK = 1 << 16
+
+# How often the position is saved, in seconds.
+_SAVE = 1.0
+
+
+class _Run:
+    """What one run of the source works with."""
+
+    def __init__(self, emitter: Emitter[Alert], rejects: Rejects, waker: Waker) -> None:
+        self.emitter = emitter
+        self.rejects = rejects
+        self.first = True
+        self.waited = False
+        self._waker = waker
+
+    @property
+    def stopped(self) -> bool:
+        return self.emitter.stopped.is_set()
+
+    def wait(self) -> None:
+        self._waker(self.emitter.stopped)
+
+
+class TailSource(Source[Alert]):
+    """See `tail`."""
+
+    live = True
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        state: str | None,
+        start: Literal["beginning", "end"],
+        poll: float,
+        inotify: bool,
+        ack: Literal["accepted", "delivered"],
+        on_bad: OnBad,
+        name: str,
+    ) -> None:
+        super().__init__(name)
+        self._path = path
+        self._state = state
+        self._start = start
+        self._poll = poll
+        self._inotify = inotify
+        self._ack = ack
+        self._on_bad: OnBad = on_bad
+        self._mark: Watermark | None = None
+        self._places: deque[tuple[int, Place]] = deque()
+        self._saved_at = 0.0
+        self._save_lock = threading.Lock()
+
+    def watermark(self) -> Watermark | None:
+        if self._state is None:
+            return None
+        self._mark = Watermark(until_delivered=self._ack == "delivered")
+        return self._mark
+
+    def produce(self, emitter: Emitter[Alert]) -> None:
+        with Rejects(self._on_bad, self._path) as rejects, _waker(self._path, self._poll, self._inotify) as wait:
+            emitter.emit_all(self._alerts(_Run(emitter, rejects, wait)))
+        self.finished()
+
+    # -- reading --------------------------------------------------------------------------------------------
+
+    def _alerts(self, run: _Run) -> Iterator[Alert]:
+        """Yield everything: what was missed while we were away, then file after file as they grow."""
+        place = load_state(self._state) if self._state is not None else None
+        file = self._open(run)
+        while file is not None:
+            with file:
+                offset = 0
+                if place is not None:
+                    offset = yield from self._catch_up(place, file, run)
+                elif run.first and self._start == "end" and not run.waited:
+                    offset = os.fstat(file.fileno()).st_size
+                run.first, place = False, None
+                yield from self._follow(file, offset, run)
+                following = self._open(run)
+                if following is not None:
+                    yield from self._between(file, following, run)
+            file = following
+
+    def _open(self, run: _Run) -> BinaryIO | None:
+        """Open the file at the path, waiting until there is one; None when the source was stopped."""
+        while not run.stopped:
+            try:
+                return open(self._path, "rb")
+            except FileNotFoundError:
+                run.waited = True
+                run.wait()
+        return None
+
+    def _catch_up(self, place: Place, file: BinaryIO, run: _Run) -> Generator[Alert, None, int]:
+        """Read what was written to rotated files since `place`; return where to go on in the current one."""
+        current = place_in(file, 0)
+        if (current.inode, current.device) == (place.inode, place.device) and is_same(file, place):
+            return place.offset
+        rotated = siblings(self._path)
+        rotated = rotated[: index_of(rotated, file)]
+        number = find(rotated, place)
+        if number is not None:
+            yield from self._read_rotated(rotated[number:], place.offset, run)
+        elif find([self._path], place) is not None:
+            # Copied back, or moved to another file system: another inode with the same content.
+            return place.offset
+        else:
+            log.error(
+                "%s: the file of the saved position is gone: alerts at its end may be missing; going on with what "
+                "was written later",
+                self._path,
+            )
+            yield from self._read_rotated([name for name in rotated if changed(name) > place.mtime], 0, run)
+        return 0
+
+    def _between(self, old: BinaryIO, new: BinaryIO, run: _Run) -> Iterator[Alert]:
+        """Read the files that were made after `old` and rotated away before `new`."""
+        rotated = siblings(self._path)
+        rotated = rotated[: index_of(rotated, new)]
+        ours = index_of(rotated, old)
+        if ours is not None:
+            yield from self._read_rotated(rotated[ours + 1 :], 0, run)
+        else:
+            # Ours was deleted or packed meanwhile; what came after it is newer.
+            limit = os.fstat(old.fileno()).st_mtime_ns
+            yield from self._read_rotated([name for name in rotated if changed(name) > limit], 0, run)
+
+    def _read_rotated(self, names: list[str], offset: int, run: _Run) -> Iterator[Alert]:
+        """Read rotated files to their ends, oldest first, the first one from `offset`."""
+        for name in names:
+            log.info("%s: reading %s, which was rotated meanwhile", self._path, name)
+            try:
+                with open_rotated(name) as file:
+                    # No place in a packed file: its bytes lie elsewhere than in the file that it was.
+                    base = None if isinstance(file, gzip.GzipFile) else place_in(file, 0)
+                    file.seek(offset)
+                    decoder = Decoder()
+                    while not run.stopped and (chunk := file.read(_CHUNK)):
+                        yield from self._pieces(decoder, decoder.feed(chunk), base, offset, run)
+                    if not run.stopped:
+                        yield from self._pieces(decoder, decoder.close(), base, offset, run)
+            except (OSError, EOFError, zlib.error) as error:
+                log.error("%s: %s cannot be read: %s", self._path, name, error)
+            offset = 0
+
+    def _follow(self, file: BinaryIO, offset: int, run: _Run) -> Iterator[Alert]:
+        """Read one file as it grows, until its writer has gone on to another one."""
+        decoder, start, position = Decoder(), offset, offset
+        base = place_in(file, 0)
+        last_look = False
+        while not run.stopped:
+            if not is_same(file, moved(base, position)):
+                # Truncated (copytruncate): what we had not read is in a copy that was made before.
+                yield from self._pieces(decoder, decoder.close(), base, start, run)
+                yield from self._cut_off(moved(base, position), run)
+                decoder, start, position = Decoder(), 0, 0
+                base = place_in(file, 0)
+            while not run.stopped and (chunk := os.pread(file.fileno(), _CHUNK, position)):
+                position += len(chunk)
+                if base.head_size < HEAD:
+                    base = place_in(file, 0)
+                yield from self._pieces(decoder, decoder.feed(chunk), base, start, run)
+            if last_look:
+                yield from self._pieces(decoder, decoder.close(), base, start, run)
+                return
+            self._checkpoint()
+            # Seen before the last look at what was written here, so that nothing falls in between.
+            last_look = self._is_left(file)
+            if not last_look:
+                run.wait()
+
+    def _is_left(self, file: BinaryIO) -> bool:
+        """Tell whether the writer has gone on: something was written to a file that has taken the path.
+
+        An empty new file is not enough: logrotate's `create` makes it before the writer is told to reopen.
+        """
+        try:
+            now = os.stat(self._path)
+        except OSError:
+            return False
+        ours = os.fstat(file.fileno())
+        if os.path.samestat(now, ours):
+            return False
+        if now.st_size:
+            return True
+        rotated = siblings(self._path)
+        index = index_of(rotated, file)
+        newer = rotated[index + 1 :] if index is not None else rotated
+        return any(changed(name) > ours.st_mtime_ns for name in newer)
+
+    def _cut_off(self, place: Place, run: _Run) -> Iterator[Alert]:
+        """Read what a truncation cut off from the copy that was made before it, and from later copies."""
+        rotated = siblings(self._path)
+        number = find(rotated, place)
+        if number is not None:
+            yield from self._read_rotated(rotated[number:], place.offset, run)
+
+    def _pieces(
+        self, decoder: Decoder, pieces: list[Alert | Rejected], base: Place | None, start: int, run: _Run
+    ) -> Iterator[Alert]:
+        """Yield the alerts, noting for each which place is reached when it is finished."""
+        stats = self._stats
+        for piece, end in zip(pieces, decoder.ends, strict=True):
+            if isinstance(piece, Rejected):
+                stats.rejected += 1
+                if len(stats.first_rejects) < _FIRST:
+                    stats.first_rejects.append(str(piece))
+                run.rejects.add(piece)
+                continue
+            stats.read += 1
+            if self._mark is not None and base is not None:
+                self._places.append((run.emitter.seq + 1, moved(base, start + end)))
+            yield piece
+            self._checkpoint()
+
+    # -- the saved position ---------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        if self._mark is not None and time.monotonic() - self._saved_at >= _SAVE:
+            self.finished()
+
+    def finished(self) -> None:
+        """Save the place up to which every sink is done."""
+        if self._mark is None or self._state is None:
+            return
+        with self._save_lock:
+            committed = self._mark.committed
+            place: Place | None = None
+            while self._places and self._places[0][0] <= committed:
+                place = self._places.popleft()[1]
+            self._saved_at = time.monotonic()
+            if place is not None:
+                try:
+                    save_state(self._state, place)
+                except OSError as error:
+                    log.error("%s: the position cannot be saved: %s", self._state, error)
+
+
+# So many rejected pieces are kept to be shown.
+_FIRST = 5
+
+
+class Waker:
+    """Waits until the file may have changed: by looking again after a while."""
+
+    def __init__(self, poll: float) -> None:
+        self._poll = poll
+
+    def __call__(self, stopped: threading.Event) -> None:
+        stopped.wait(self._poll)
+
+    def __enter__(self) -> Waker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held open."""
+
+
+class InotifyWaker(Waker):
+    """Waits for the kernel to tell of a change in the folder; looks once a second in any case."""
+
+    def __init__(self, path: str, poll: float) -> None:
+        super().__init__(poll)
+        from asyncinotify import Inotify, Mask
+
+        self._inotify: Any = Inotify(sync_timeout=poll)
+        self._inotify.add_watch(
+            os.path.dirname(os.path.abspath(path)),
+            Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.MOVED_FROM | Mask.DELETE,
+        )
+
+    def __call__(self, stopped: threading.Event) -> None:
+        self._inotify.sync_get()
+
+    def __exit__(self, *_: object) -> None:
+        self._inotify.close()
+
+
+def _waker(path: str, poll: float, inotify: bool) -> Waker:
+    if not inotify:
+        return Waker(poll)
+    try:
+        return InotifyWaker(path, poll)
+    except ImportError:
+        raise MissingPackageError("tail(inotify=True) needs asyncinotify: pip install 'rxalerts[inotify]'") from None
+
+
+def tail(
+    path: str | os.PathLike[str],
+    *,
+    state: str | os.PathLike[str] | None = None,
+    start: Literal["beginning", "end"] = "beginning",
+    poll: float = 0.2,
+    inotify: bool | None = None,
+    ack: Literal["accepted", "delivered"] = "delivered",
+    on_bad: OnBad = "report",
+    name: str = "tail",
+) -> TailSource:
+    """Follow a log file as it grows, through rename, copytruncate, deletion and rotations between two looks.
+
+    Arguments:
+        path: the file; it may not be there yet.
+        state: where to save the position (inode, offset and a fingerprint of the file's beginning), so that a
+            restart goes on where every sink was done, in rotated and gzipped files too.
+        start: where to begin in a file that is there already, when no position was saved.
+        poll: seconds between two looks; with inotify, the longest time between two.
+        inotify: be told by the kernel (needs the extra `inotify`); None: if it is installed.
+        ack: what "done" means for the position: `delivered` by every sink, or `accepted`: on disk in every
+            durable mailbox.
+        on_bad: what to do with pieces that are no alert, see `rxalerts.read`.
+
+    Delivery: with `state`, at least once; nothing is skipped as long as a rotated file is kept until it is read.
+    Raises OptionError for a poll of 0 or less, MissingPackageError when inotify was asked for and is not there.
+
+    >>> tail("/var/log/falco/events.txt", state="/var/lib/rxalerts/events.state").name
+    'tail'
+    """
+    if poll <= 0:
+        raise OptionError("poll", f"must be more than 0 seconds, got {poll}")
+    if start not in ("beginning", "end"):
+        raise OptionError("start", f"must be beginning or end, got {start!r}")
+    if ack not in ("accepted", "delivered"):
+        raise OptionError("ack", f"must be accepted or delivered, got {ack!r}")
+    return TailSource(
+        os.fspath(path),
+        state=None if state is None else os.fspath(state),
+        start=start,
+        poll=poll,
+        inotify=_has_inotify() if inotify is None else inotify,
+        ack=ack,
+        on_bad=on_bad,
+        name=name,
+    )
+
+
+def _has_inotify() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("asyncinotify") is not None
