@@ -103,6 +103,10 @@ def _run(
         if pid is not None:
             pid.remove()
     summarise(report)
+    if road.valve.filtered:
+        click.echo(f"{road.valve.filtered} below the priority {config.settings.priority}", err=True)
+    if road.valve.limited:
+        click.echo(f"{road.valve.limited} skipped by outputs.rate", err=True)
     if getattr(source, "unread", 0):
         return LOST
     return exit_status(report, strict=strict)
@@ -129,6 +133,7 @@ def live_on(
         if started is not None:
             started()
         notifier.ready()
+        _log().info("rxalerts: ready: from %s to %s", road.valve.name, ", ".join(road.pipeline.sinks))
 
     def reload() -> None:
         notifier.reloading()
