@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rxalerts.alert import Alert
-from rxalerts.flow.channel import AsyncChannel, Batch, Retryable
+from rxalerts.flow.channel import AsyncChannel, Batch, Fatal, Retryable, SinkFault
 from rxalerts.flow.tls import ClientTls
 from rxalerts.format import Formatted
 from rxalerts.sinks._http_auth import proxy_for
@@ -102,8 +102,15 @@ class HttpChannel(AsyncChannel):
             batch.keep(pause)
 
     async def reopen(self) -> None:
-        """Read certificates and secrets again; requests under way, and connections that still fit, go on."""
-        context, headers = await asyncio.get_running_loop().run_in_executor(None, self._prepare)
+        """Read certificates and secrets again; requests under way, and connections that still fit, go on.
+
+        What cannot be used is reported, and what was there before stays in use: it may be half written.
+        """
+        try:
+            context, headers = await asyncio.get_running_loop().run_in_executor(None, self._prepare)
+        except (OSError, Fatal) as error:
+            log.error("%s: not reopened: %s", self._sink.name, error)
+            return
         self._use(context, headers)
 
     async def close(self) -> None:
@@ -271,7 +278,9 @@ class HttpChannel(AsyncChannel):
         except Refused as error:
             self._refused(group, str(error))
         except Exception as error:
-            self._fault = self._fault or error
+            known = isinstance(error, (SinkFault, OSError))
+            # Whatever else it is, it is not the alert's fault: better sent again than refused.
+            self._fault = self._fault or (error if known else Retryable(f"{type(error).__name__}: {error}"))
             self._progress.set()
         else:
             for job in group:

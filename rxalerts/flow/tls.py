@@ -148,9 +148,10 @@ def _find(error: BaseException) -> ssl.SSLError | None:
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, ssl.SSLError):
-            return error
+        # aiohttp's errors are SSL errors by name only; the real one is inside.
         inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+        if inner is None and isinstance(error, ssl.SSLError):
+            return error
         inner = inner or error.__cause__ or error.__context__
         if not isinstance(inner, BaseException):
             return None
