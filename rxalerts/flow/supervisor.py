@@ -148,6 +148,9 @@ class Supervisor:
                         break
                     else:
                         yield Wait(_DISK_TICK)
+                elif self.state is State.BACKOFF:
+                    # Nothing left to deliver: see at least whether it can be opened again.
+                    yield from self._guarded(self._open())
                 else:
                     yield Wait(self._until_flush())
             yield from self._shut()
