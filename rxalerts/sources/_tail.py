@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import os
 import threading
@@ -19,16 +18,15 @@ from rxalerts.flow.watermark import Watermark
 from rxalerts.sources._tail_files import (
     HEAD,
     Place,
-    changed,
+    Rotated,
     find,
     index_of,
     is_same,
     load_state,
     moved,
-    open_rotated,
     place_in,
+    rotated_files,
     save_state,
-    siblings,
 )
 from rxalerts.wire import Decoder, OnBad, Rejected
 from rxalerts.wire.rejects import Rejects
@@ -132,54 +130,51 @@ class TailSource(Source[Alert]):
 
     def _catch_up(self, place: Place, file: BinaryIO, run: _Run) -> Generator[Alert, None, int]:
         """Read what was written to rotated files since `place`; return where to go on in the current one."""
-        current = place_in(file, 0)
-        if (current.inode, current.device) == (place.inode, place.device) and is_same(file, place):
+        status = os.fstat(file.fileno())
+        if (status.st_ino, status.st_dev) == (place.inode, place.device) and is_same(file, place):
             return place.offset
-        rotated = siblings(self._path)
-        rotated = rotated[: index_of(rotated, file)]
-        number = find(rotated, place)
-        if number is not None:
-            yield from self._read_rotated(rotated[number:], place.offset, run)
-        elif find([self._path], place) is not None:
-            # Copied back, or moved to another file system: another inode with the same content.
-            return place.offset
-        else:
-            log.error(
-                "%s: the file of the saved position is gone: alerts at its end may be missing; going on with what "
-                "was written later",
-                self._path,
-            )
-            yield from self._read_rotated([name for name in rotated if changed(name) > place.mtime], 0, run)
+        with rotated_files(self._path) as files:
+            files = files[: index_of(files, status)]
+            number = find(files, place)
+            if number is not None:
+                yield from self._read_rotated(files[number:], place.offset, run)
+            elif place.head_size and is_same(file, place):
+                # Copied back, or moved to another file system: another inode with the same content.
+                return place.offset
+            else:
+                log.error(
+                    "%s: the file of the saved position is gone: alerts at its end may be missing; going on with "
+                    "what was written later",
+                    self._path,
+                )
+                yield from self._read_rotated(_newer(files, place.mtime), 0, run)
         return 0
 
     def _between(self, old: BinaryIO, new: BinaryIO, run: _Run) -> Iterator[Alert]:
         """Read the files that were made after `old` and rotated away before `new`."""
-        rotated = siblings(self._path)
-        rotated = rotated[: index_of(rotated, new)]
-        ours = index_of(rotated, old)
-        if ours is not None:
-            yield from self._read_rotated(rotated[ours + 1 :], 0, run)
-        else:
-            # Ours was deleted or packed meanwhile; what came after it is newer.
-            limit = os.fstat(old.fileno()).st_mtime_ns
-            yield from self._read_rotated([name for name in rotated if changed(name) > limit], 0, run)
+        ours = os.fstat(old.fileno())
+        with rotated_files(self._path) as files:
+            files = files[: index_of(files, os.fstat(new.fileno()))]
+            index = index_of(files, ours)
+            # If ours was deleted or packed meanwhile: what came after it is newer.
+            missed = files[index + 1 :] if index is not None else _newer(files, ours.st_mtime_ns)
+            yield from self._read_rotated(missed, 0, run)
 
-    def _read_rotated(self, names: list[str], offset: int, run: _Run) -> Iterator[Alert]:
+    def _read_rotated(self, files: list[Rotated], offset: int, run: _Run) -> Iterator[Alert]:
         """Read rotated files to their ends, oldest first, the first one from `offset`."""
-        for name in names:
-            log.info("%s: reading %s, which was rotated meanwhile", self._path, name)
+        for file in files:
+            log.info("%s: reading %s, which was rotated meanwhile", self._path, file.name)
+            # No place in a packed file: its bytes lie elsewhere than in the file that it was.
+            base = None if file.packed else place_in(file.raw, 0)
+            decoder = Decoder()
             try:
-                with open_rotated(name) as file:
-                    # No place in a packed file: its bytes lie elsewhere than in the file that it was.
-                    base = None if isinstance(file, gzip.GzipFile) else place_in(file, 0)
-                    file.seek(offset)
-                    decoder = Decoder()
-                    while not run.stopped and (chunk := file.read(_CHUNK)):
-                        yield from self._pieces(decoder, decoder.feed(chunk), base, offset, run)
-                    if not run.stopped:
-                        yield from self._pieces(decoder, decoder.close(), base, offset, run)
+                content = file.reader(offset)
+                while not run.stopped and (chunk := content.read(_CHUNK)):
+                    yield from self._pieces(decoder, decoder.feed(chunk), base, offset, run)
             except (OSError, EOFError, zlib.error) as error:
-                log.error("%s: %s cannot be read: %s", self._path, name, error)
+                log.error("%s: %s cannot be read to its end: %s", self._path, file.name, error)
+            if not run.stopped:
+                yield from self._pieces(decoder, decoder.close(), base, offset, run)
             offset = 0
 
     def _follow(self, file: BinaryIO, offset: int, run: _Run) -> Iterator[Alert]:
@@ -222,17 +217,16 @@ class TailSource(Source[Alert]):
             return False
         if now.st_size:
             return True
-        rotated = siblings(self._path)
-        index = index_of(rotated, file)
-        newer = rotated[index + 1 :] if index is not None else rotated
-        return any(changed(name) > ours.st_mtime_ns for name in newer)
+        with rotated_files(self._path) as files:
+            index = index_of(files, ours)
+            return bool(files[index + 1 :] if index is not None else _newer(files, ours.st_mtime_ns))
 
     def _cut_off(self, place: Place, run: _Run) -> Iterator[Alert]:
         """Read what a truncation cut off from the copy that was made before it, and from later copies."""
-        rotated = siblings(self._path)
-        number = find(rotated, place)
-        if number is not None:
-            yield from self._read_rotated(rotated[number:], place.offset, run)
+        with rotated_files(self._path) as files:
+            number = find(files, place)
+            if number is not None:
+                yield from self._read_rotated(files[number:], place.offset, run)
 
     def _pieces(
         self, decoder: Decoder, pieces: list[Alert | Rejected], base: Place | None, start: int, run: _Run
@@ -273,6 +267,10 @@ class TailSource(Source[Alert]):
                     save_state(self._state, place)
                 except OSError as error:
                     log.error("%s: the position cannot be saved: %s", self._state, error)
+
+
+def _newer(files: list[Rotated], moment: int) -> list[Rotated]:
+    return [file for file in files if file.status.st_mtime_ns > moment]
 
 
 # So many rejected pieces are kept to be shown.

@@ -10,6 +10,8 @@ import logging
 import os
 import re
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import BinaryIO, cast
 
@@ -75,79 +77,108 @@ def moved(place: Place, offset: int) -> Place:
     return replace(place, offset=offset)
 
 
-def siblings(path: str) -> list[str]:
-    """Return the rotated files beside `path`, oldest first: `path.2.gz`, `path.1`, `path-20261123`.
+class Rotated:
+    """One rotated file, held open: its name may belong to another one a moment later."""
 
-    The order is that of their last change; of two at the same moment the higher number is older. A file that is
-    just being packed counts once.
-    """
-    found: list[tuple[int, int, str]] = []
-    names = set(glob.glob(f"{glob.escape(path)}[.-]*"))
-    for name in names:
-        if not re.search(r"[.-]\d[\d.-]*(\.gz)?$", name) or name.removesuffix(".gz") in names - {name}:
-            continue
-        number = re.search(r"\.(\d+)(\.gz)?$", name)
-        found.append((changed(name), -int(number[1]) if number else 0, name))
-    return [name for when, _, name in sorted(found) if when]
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.raw = open(name, "rb")
+        self.status = os.fstat(self.raw.fileno())
+        self.packed = os.pread(self.raw.fileno(), 2, 0) == b"\x1f\x8b"
 
+    def reader(self, offset: int) -> BinaryIO:
+        """Return the unpacked content from `offset` on."""
+        self.raw.seek(0)
+        file = cast("BinaryIO", gzip.GzipFile(fileobj=self.raw)) if self.packed else self.raw
+        file.seek(offset)
+        return file
 
-def changed(name: str) -> int:
-    """Return when a file was last written to (epoch nanoseconds); 0 if it is gone."""
-    try:
-        return os.stat(name).st_mtime_ns
-    except OSError:
-        return 0
+    def is_file(self, status: os.stat_result) -> bool:
+        """Tell whether this is the file with that status."""
+        return os.path.samestat(self.status, status)
 
+    def is_place(self, place: Place) -> bool:
+        """Tell by the inode whether `place` is in this file."""
+        return (self.status.st_ino, self.status.st_dev) == (place.inode, place.device) and is_same(self.raw, place)
 
-def index_of(names: list[str], file: BinaryIO) -> int | None:
-    """Return which of `names` is the open file."""
-    ours = os.fstat(file.fileno())
-    for index, name in enumerate(names):
+    def begins_like(self, place: Place) -> bool:
+        """Tell by the beginning whether this is a copy, or a packed form, of the file that `place` is in."""
         try:
-            if os.path.samestat(os.stat(name), ours):
-                return index
-        except OSError:
-            continue
+            return bool(
+                place.head_size
+                and _hash(self.reader(0).read(place.head_size)) == place.head
+                and (self.packed or self.status.st_size >= place.offset)
+            )
+        except (OSError, EOFError, zlib.error):
+            return False
+
+
+@contextmanager
+def rotated_files(path: str) -> Generator[list[Rotated]]:
+    """Open the rotated files beside `path`, oldest first: `path.2.gz`, `path.1`, `path-20261123`.
+
+    The order is that of their last change; of two at the same moment the higher number is older. What is rotated
+    while we look is looked at again, until the names have held still.
+    """
+    for _ in range(_TRIES):
+        files = _open_all(_siblings(path))
+        if files is not None:
+            break
+    else:
+        log.warning("%s: its rotated files do not hold still: looking at them later", path)
+        files = []
+    try:
+        yield sorted(files, key=_age)
+    finally:
+        for file in files:
+            file.raw.close()
+
+
+# How often the rotated files are looked at anew when they are renamed meanwhile.
+_TRIES = 50
+
+
+def _siblings(path: str) -> list[str]:
+    names = set(glob.glob(f"{glob.escape(path)}[.-]*"))
+    # A file that is just being packed counts once.
+    return [name for name in names if _ROTATED.search(name) and name.removesuffix(".gz") not in names - {name}]
+
+
+_ROTATED = re.compile(r"[.-]\d[\d.-]*(\.gz)?$")
+
+
+def _open_all(names: list[str]) -> list[Rotated] | None:
+    """Open the files; None if one was renamed or removed meanwhile."""
+    files: list[Rotated] = []
+    try:
+        for name in names:
+            files.append(Rotated(name))
+        if all(file.is_file(os.stat(file.name)) for file in files):
+            return files
+    except OSError as error:
+        log.debug("%s", error)
+    for file in files:
+        file.raw.close()
     return None
 
 
-def open_rotated(name: str) -> BinaryIO:
-    """Open a rotated file for reading, unpacked."""
-    with open(name, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return cast("BinaryIO", gzip.open(name, "rb") if packed else open(name, "rb"))
+def _age(file: Rotated) -> tuple[int, int]:
+    number = re.search(r"\.(\d+)(\.gz)?$", file.name)
+    return file.status.st_mtime_ns, -int(number[1]) if number else 0
 
 
-def find(names: list[str], place: Place) -> int | None:
-    """Return which of `names` the place is in: by inode, or by the file's beginning once it is a copy or packed."""
-    for same in (_is_place, _begins_alike):
-        for index, name in enumerate(names):
-            if same(name, place):
+def index_of(files: list[Rotated], status: os.stat_result) -> int | None:
+    """Return which of `files` has that status."""
+    return next((index for index, file in enumerate(files) if file.is_file(status)), None)
+
+
+def find(files: list[Rotated], place: Place) -> int | None:
+    """Return which of `files` the place is in: by inode, or by the beginning once it is a copy or packed."""
+    for same in (Rotated.is_place, Rotated.begins_like):
+        for index, file in enumerate(files):
+            if same(file, place):
                 return index
     return None
-
-
-def _is_place(name: str, place: Place) -> bool:
-    try:
-        with open(name, "rb") as file:
-            status = os.fstat(file.fileno())
-            return (status.st_ino, status.st_dev) == (place.inode, place.device) and is_same(file, place)
-    except OSError:
-        return False
-
-
-def _begins_alike(name: str, place: Place) -> bool:
-    if not place.head_size:
-        return False
-    try:
-        with open_rotated(name) as file:
-            return _hash(file.read(place.head_size)) == place.head and _reaches(file, place.offset)
-    except (OSError, EOFError, zlib.error):
-        return False
-
-
-def _reaches(file: BinaryIO, offset: int) -> bool:
-    return isinstance(file, gzip.GzipFile) or os.fstat(file.fileno()).st_size >= offset
 
 
 def _hash(data: bytes) -> str:
