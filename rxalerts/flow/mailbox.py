@@ -127,7 +127,10 @@ class Mailbox:
         self._room = self.capacity
         self._refused = 0
         self._awaited = False
-        self._spell: list[float] = []
+        self._sheds = on_full in (Overflow.DROP_OLDEST, Overflow.LATEST)
+        self._overflowed = 0
+        self._spell = 0
+        self._spell_first = self._spell_last = 0.0
         self._entered = 0
         self._left = 0
         self._first_in_hand = 1
@@ -145,12 +148,25 @@ class Mailbox:
         """
         outcome, evicted = Offer.ACCEPTED, None
         with self._lock:
-            if len(self._queue) + self._in_hand < self._room:
-                # The hot path: written out, not called.
+            queue = self._queue
+            # The two hot paths are written out: when all is well, and under overload, the worst time to be slow.
+            if len(queue) + self._in_hand < self._room:
                 self._entered += 1
                 if mark is not None:
                     mark = self._held(mark, seq)
-                self._queue.append((item, self._clock(), seq, mark))
+                queue.append((item, self._clock(), seq, mark))
+            elif self._sheds and self._room and len(queue):
+                outcome, evicted = Offer.REPLACED, queue.popleft()
+                self._left += 1
+                self._overflowed += 1
+                if not self._spell:
+                    self._begin_spell()
+                self._spell += 1
+                self._entered += 1
+                if mark is not None:
+                    mark = self._held(mark, seq)
+                self._spell_last = now = self._clock()
+                queue.append((item, now, seq, mark))
             else:
                 outcome, evicted = self._overflow(item, seq, mark, may_wait)
             waker = self._waker
@@ -241,12 +257,17 @@ class Mailbox:
             self._count_drop(reason)
 
     def _count_drop(self, reason: str) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + 1
-        now = time.time()
+        if reason == "overflow":
+            self._overflowed += 1
+        else:
+            self._dropped[reason] = self._dropped.get(reason, 0) + 1
         if not self._spell:
-            self._spell = [0, now, now]
-        self._spell[0] += 1
-        self._spell[2] = now
+            self._begin_spell()
+        self._spell += 1
+        self._spell_last = self._clock()
+
+    def _begin_spell(self) -> None:
+        self._spell_first = self._clock()
 
     def _report(self, outcome: Offer, item: Any, evicted: Entry | None) -> None:
         """Tell about a drop, outside of the lock."""
@@ -423,9 +444,14 @@ class Mailbox:
         with self._lock:
             if not self._spell or (self._depth() > self._low and self._closed is None):
                 return None
-            count, first, last = self._spell
-            self._spell = []
-        return Loss(int(count), first, last)
+            loss = self._spell_so_far()
+            self._spell = 0
+        return loss
+
+    def _spell_so_far(self) -> Loss:
+        # Kept on the monotonic clock, told as the time of day.
+        shift = time.time() - self._clock()
+        return Loss(self._spell, self._spell_first + shift, self._spell_last + shift)
 
     # -- both ends ------------------------------------------------------------------------------------------
 
@@ -459,13 +485,13 @@ class Mailbox:
     @property
     def losing_since(self) -> float | None:
         """When the spell of losses began that `loss` has not told about yet (epoch seconds)."""
-        spell = self._spell
-        return spell[1] if spell else None
+        return self._spell_so_far().first if self._spell else None
 
     @property
     def dropped(self) -> dict[str, int]:
         """How many items were dropped, by reason."""
-        return dict(self._dropped)
+        overflow = {"overflow": self._overflowed} if self._overflowed else {}
+        return overflow | self._dropped
 
     @property
     def drained(self) -> bool:
