@@ -2,34 +2,14 @@
 
 import random
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.run import Run, alerts, config, numbers, read_all, until
+from tests.support.run import Run, alerts, config, numbers, read_all, stream, until
 
 COUNT = 12_000
-
-
-@contextmanager
-def stream(run: Run, count: int = COUNT) -> Iterator[threading.Thread]:
-    """Write so many alerts to a running command from another thread, as fast as it takes them."""
-
-    def write() -> None:
-        for start in range(0, count, 100):
-            run.write(alerts(100, start))
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join(30)
-    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +25,7 @@ def test_sigusr1_under_load_loses_and_doubles_nothing(tmp_path: Path, options: s
     path, moved = tmp_path / "events.txt", list[Path]()
     with Run("run", "-c", "falco.yaml", folder=tmp_path) as run:
         run.ready()
-        with stream(run) as writer:
+        with stream(run, COUNT) as writer:
             while writer.is_alive() and len(moved) < 25:
                 time.sleep(chance.uniform(0, 0.02))
                 if path.exists():

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -172,6 +173,23 @@ def alerts(count: int, start: int = 0) -> Iterator[str]:
 def numbers(text: str) -> list[int]:
     """Return the numbers of the alerts in a text, in its order."""
     return [int(number) for number in re.findall(r"\(number=(\d+)\)", text)]
+
+
+@contextmanager
+def stream(run: Run, count: int) -> Iterator[threading.Thread]:
+    """Write so many alerts to a running command from another thread, as fast as it takes them."""
+
+    def write() -> None:
+        for start in range(0, count, 100):
+            run.write(alerts(100, start))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join(30)
+    assert not thread.is_alive()
 
 
 def read_all(*paths: Path) -> str:
