@@ -68,14 +68,24 @@ def to_text(*, iso8601: bool = False) -> Callable[[Observable[Alert | Formatted]
     return render(Format(iso8601=iso8601))
 
 
+# Per format, the alert that was rendered last and what came of it.
+_latest: dict[Format, list[tuple[Alert | Formatted | None, Formatted | None]]] = {}
+
+
 def render(format: Format) -> Callable[[Observable[Alert | Formatted]], Observable[Formatted]]:
     """Render each alert in `format`; what is formatted already is rendered anew."""
     draw, content_type = format.render, format.content_type
+    memo = _latest.setdefault(format, [(None, None)])
 
     def step(on_next: Callable[[Formatted], None]) -> Callable[[Alert | Formatted], None]:
         def each(item: Alert | Formatted) -> None:
-            alert = item.alert if isinstance(item, Formatted) else item
-            on_next(Formatted(alert, draw(alert), content_type))
+            # Several routes that format the same alert share the result.
+            latest, formatted = memo[0]
+            if latest is not item or formatted is None:
+                alert = item.alert if isinstance(item, Formatted) else item
+                formatted = Formatted(alert, draw(alert), content_type)
+                memo[0] = item, formatted
+            on_next(formatted)
 
         return each
 
