@@ -43,6 +43,7 @@ class RecordingSink(ThreadSink[T]):
         self._refused: Callable[[T], bool] | None = None
         self._gate = threading.Event()
         self._gate.set()
+        self._blocked_hook = ""
         self.stuck = threading.Event()
         super().__post_init__()
 
@@ -67,8 +68,9 @@ class RecordingSink(ThreadSink[T]):
         """Let `write` mark as rejected each item for which `predicate` is true."""
         self._refused = predicate
 
-    def block(self) -> None:
-        """Let the next hooks get stuck until `release`; `stuck` is set while one is."""
+    def block(self, on: str = "write") -> None:
+        """Let the hook `on` get stuck until `release`; `stuck` is set while it is."""
+        self._blocked_hook = on
         self._gate.clear()
 
     def release(self) -> None:
@@ -78,7 +80,7 @@ class RecordingSink(ThreadSink[T]):
     def begin(self, hook: str, detail: str = "") -> _Order | None:
         """Note that a hook was called, get stuck if told so, and return what it is to raise, if anything."""
         self.calls.append(f"{hook} {detail}".strip())
-        if not self._gate.is_set():
+        if hook == self._blocked_hook and not self._gate.is_set():
             self.stuck.set()
             self._gate.wait()
             self.stuck.clear()
