@@ -63,9 +63,7 @@ class AlertError(RxAlertsError, ValueError):
         self.line = line
         self.offset = offset
         self.raw = raw
-        place = (
-            f"{path}:{line}: " if path and line else f"{path}: " if path else f"line {line}: " if line else ""
-        )
+        place = f"{path}:{line}: " if path and line else f"{path}: " if path else f"line {line}: " if line else ""
         super().__init__(f"{place}{key}: {reason}" if key else f"{place}{reason}")
 
     def __reduce__(self) -> tuple[Any, ...]:

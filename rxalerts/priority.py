@@ -38,9 +38,7 @@ class Priority(IntEnum):
     def __format__(self, spec: str) -> str:
         # f"{priority:d}" still gives the number.
         return (
-            format(int(self), spec)
-            if spec[-1:] in ("d", "n", "x", "X", "o", "b") and spec
-            else format(str(self), spec)
+            format(int(self), spec) if spec[-1:] in ("d", "n", "x", "X", "o", "b") and spec else format(str(self), spec)
         )
 
     @classmethod

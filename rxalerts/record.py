@@ -51,8 +51,8 @@ FIELDS: tuple[str, ...] = Record.__struct_fields__
 JSON_START = re.compile(rf'\{{[ \t]*"(?:{"|".join(FIELDS)})"[ \t]*:')
 """Where a JSON alert may begin in the middle of a line."""
 
-ANY_START = re.compile(rf"{JSON_START.pattern}|(?:{_STAMP}): (?:{_LABELS}) ", re.ASCII)
-"""Where an alert of either kind may begin."""
+ANY_START = re.compile(rf"{JSON_START.pattern}|(?<!\")(?:{_STAMP}): (?:{_LABELS}) ", re.ASCII)
+"""Where an alert of either kind may begin; behind a quote stands the output of a JSON alert, no line of text."""
 
 
 def strip_prefix(output: str) -> str:

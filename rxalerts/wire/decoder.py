@@ -30,6 +30,7 @@ MAX_RECORD = 1 << 20
 # What may stand between the elements of a JSON array or sequence (RFC 7464); skipped before an object only.
 _BETWEEN = re.compile(rb"[\s\x1e,\[\]]*")
 _BLANK = re.compile(rb"\s*")
+_PREFIX = re.compile(PREFIX.pattern.encode().replace(b"|$)", rb"|\r*$)"))
 _ANY_START = re.compile(ANY_START.pattern.encode())
 _JSON_START = re.compile(JSON_START.pattern.encode())
 _TEXT_START = re.compile(TEXT_START.pattern.encode())
@@ -202,14 +203,12 @@ class Decoder(Pieces):
     def _text(self, buffer: bytes, pos: int, end: int) -> int:
         """Read the line of text from `pos` to `end`, where its newline is."""
         start = _end_of(_BLANK, buffer, pos, end)
-        line = buffer[start:end].rstrip(b"\r")
-        header = HEADER.match(line)
+        if _PREFIX.match(buffer, start, end):
+            return self._alert_text(buffer, start, end)
+        header = HEADER.match(buffer, start, end)
         if header is not None:
             return self._syslog(buffer, start, end, header)
-        text = line.decode("utf-8", "replace")
-        if PREFIX.match(text):
-            return self._alert_text(buffer, start, end)
-        if is_noise(buffer[pos:start].decode() + text):
+        if is_noise(buffer[pos:end].decode("utf-8", "replace")):
             self.skipped += 1
             glued = _ANY_START.search(buffer, start, end)
             return glued.start() if glued else end + 1
@@ -217,20 +216,20 @@ class Decoder(Pieces):
 
     def _syslog(self, buffer: bytes, start: int, end: int, header: re.Match[bytes]) -> int:
         """Read the line from `start` to `end`, which begins with a syslog header."""
-        begin = start + header.end()
+        begin = header.end()
         if begin < end and buffer[begin] == _BRACE:
             return self._object(buffer, begin)
-        text = buffer[begin:end].rstrip(b"\r").decode("utf-8", "replace")
         near = header_ns(header.group(), self.days)
-        if PREFIX.match(text):
+        if _PREFIX.match(buffer, begin, end):
             return self._alert_text(buffer, begin, end, near)
+        text = buffer[begin:end].rstrip(b"\r").decode("utf-8", "replace")
         try:
             return self._accept(from_syslog(text, header.group(), near), end + 1)
         except AlertError as error:
             if is_noise(text) or (_FALCO in header.group().lower() and not fields_of(text)):
                 self.skipped += 1
                 return end + 1
-            return self._garbage(buffer, start, end, error.reason, start)
+            return self._garbage(buffer, start, end, error.reason, start, error.key)
 
     def _alert_text(self, buffer: bytes, start: int, end: int, near: int | None = None) -> int:
         """Read the text alert at `start`, and leave to the next turn what is glued to it.
@@ -250,7 +249,7 @@ class Decoder(Pieces):
 
     def _glued_json(self, buffer: bytes, start: int, cut: int, end: int) -> int:
         """Return where a whole JSON alert begins between `start` and `cut` behind a bracket; else `cut`."""
-        if buffer.find(b'"priority"', start, end) < 0:
+        if buffer.find(b"{", start, cut) < 0 or buffer.find(b'"priority"', start, end) < 0:
             return cut
         for tries, match in enumerate(_JSON_START.finditer(buffer, start, cut)):
             if tries >= _MAX_TRIES:
@@ -259,22 +258,24 @@ class Decoder(Pieces):
             if buffer[begin - 1 : begin] != b")":
                 continue
             scanner = Scanner()
-            if scanner.scan(buffer[begin:end], 0) == DONE:
+            if scanner.scan(buffer, begin) == DONE and scanner.pos <= end:
                 try:
-                    from_bytes(buffer[begin : begin + scanner.pos], Days())
+                    from_bytes(buffer[begin : scanner.pos], Days())
                 except AlertError:
                     continue
                 return begin
         return cut
 
-    def _garbage(self, buffer: bytes, start: int, end: int, reason: str, bad: int) -> int:
+    def _garbage(self, buffer: bytes, start: int, end: int, reason: str, bad: int, key: str = "") -> int:
         """Reject what stands from `start` up to the next thing on the line that looks like an alert."""
         line = self._line_at(buffer, start)
         tries = self._tries[1] + 1 if self._tries[0] == line else 1
         self._tries = (line, tries)
-        match = _ANY_START.search(buffer, start + 1 if tries <= _MAX_TRIES else max(bad, start + 1), end)
+        # Inside of a torn object, text that looks like an alert is part of one: of its output.
+        pattern = _JSON_START if reason is _TORN else _ANY_START
+        match = pattern.search(buffer, start + 1 if tries <= _MAX_TRIES else max(bad, start + 1), end)
         cut = match.start() if match else end
-        return self._reject(buffer, start, cut, reason, after=cut if match else end + 1)
+        return self._reject(buffer, start, cut, reason, key, cut if match else end + 1)
 
 
 def _end_of(pattern: re.Pattern[bytes], buffer: bytes, pos: int, end: int) -> int:

@@ -52,9 +52,9 @@ _NOISE = re.compile(
     r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}: "
     r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:?\d\d): "
     # end-of-run statistics
-    r"|Events detected: \d+$|Rule counts by severity:|Triggered rules by rule name:"
+    r"|Events detected: \d+\s*$|Rule counts by severity:|Triggered rules by rule name:"
     r"|Syscall event drop monitoring:|   - (?:event drop detected|num times actions taken): \d+"
-    r"|   \S.*: \d+$|Driver Events: ?\d+|Driver Drops: ?\d+|Elapsed time: .*eps$"
+    r"|   \S.*: \d+\s*$|Driver Events: ?\d+|Driver Drops: ?\d+|Elapsed time: .*eps$"
     # what older versions print without a time
     r"|SIG(?:INT|TERM|HUP|USR1) received, |Falco (?:version|initialized)\b|Loading rules from file "
     r"|Runtime error: |Error: |Warning: |Fatal error: |Starting (?:internal webserver|gRPC server|health webserver)",
