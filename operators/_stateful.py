@@ -176,7 +176,7 @@ class Session(ABC):
             if alert is not None:
                 self.emit(alert)
             return
-        with (held or self._outlet).released():
+        with (self._outlet if held is None else held).released():
             if alert is not None:
                 self.emit(alert)
 
@@ -291,7 +291,8 @@ def hold(held: Held[None] | None) -> Held[None] | None:
     scope = current()
     if scope is None or scope.mark is None or not scope.mark.until_delivered:
         return held
-    held = held or Held()
+    if held is None:
+        held = Held()
     held.hold_once()
     return held
 

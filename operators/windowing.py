@@ -156,7 +156,7 @@ class _Tally(Session):
         span = f"{self._length / SECOND:g} s"
         counts = sorted(((-count, key_text(key)) for key, count in window.items()))
         # All of a window's counts stand for all that it holds: the last one lets go.
-        holding = held or Held[None]()
+        holding = Held[None]() if held is None else held
         with holding.released():
             for negative, key in counts:
                 count = -negative

@@ -451,6 +451,8 @@ class Pipeline:
         except KeyboardInterrupt:
             self._interrupted = True
             self._close(self._all(), 0.0)
+        if isinstance(self._source, Source):
+            self._source.finished()
         return self.report()
 
     def _all(self) -> list[Sink[Any]]:
@@ -459,7 +461,7 @@ class Pipeline:
 
     def report(self) -> Report:
         """Return the counts as they are now."""
-        sources = (self._source.stats(),) if isinstance(self._source, Source) else ()
+        sources = self._source.all_stats() if isinstance(self._source, Source) else ()
         sinks = {**self._sinks, **self._retired}
         return Report(
             sinks={name: sink.stats() for name, sink in sinks.items()},

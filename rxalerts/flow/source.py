@@ -155,6 +155,10 @@ class Source(Observable[T]):
         """Return the counts as they are now."""
         return self._stats
 
+    def all_stats(self) -> tuple[SourceStats, ...]:
+        """Return the counts of every source in this one."""
+        return (self.stats(),)
+
     def finished(self) -> None:
         """Commit what can be committed: called by a pipeline when its sinks have ended."""
 
