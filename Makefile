@@ -16,7 +16,7 @@ find_python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python
 	echo "No Python 3.11 or newer with venv was found: install one (Debian: apt-get install python3-venv)" >&2; \
 	echo "or name it: make PYTHON=/path/to/python3.12" >&2; exit 1
 
-.PHONY: help demo test lint types wheel snippets lowest bench clean
+.PHONY: help demo test lint types wheel snippets lowest bench proto clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -65,6 +65,12 @@ lowest: | $(BIN)/python ## the core tests with every core dependency at its lowe
 bench: | $(BIN)/python ## measure, and compare with the targets (takes some minutes)
 	@.ci/prepare_bench $(BIN)/python $(BUILD)/bench
 	$(BUILD)/bench/venv/bin/python -m benchmarks --folder $(BUILD)/bench $(BENCH_ARGS)
+
+# With the oldest compiler that we support: what it writes runs with every protobuf from 5.26.1 on.
+proto: | $(BIN)/python ## write the modules of Falco's gRPC messages anew from the .proto files
+	@[ -x $(BUILD)/proto/bin/python ] || $(BIN)/python -m venv $(BUILD)/proto
+	@$(BUILD)/proto/bin/python $(PIP) 'grpcio-tools==1.63.2' 'setuptools<80'
+	$(BUILD)/proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. rxalerts/wire/proto/*.proto
 
 clean: ## remove what was built, the venv excepted
 	rm -rf $(BUILD) dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

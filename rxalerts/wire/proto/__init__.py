@@ -1,0 +1,1 @@
+"""Falco's gRPC messages: `make proto` writes the modules here from the .proto files beside them."""
