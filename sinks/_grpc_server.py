@@ -1,0 +1,264 @@
+"""gRPC over HTTP/2 on an event loop: connections and calls, without a word about alerts.
+
+The protocol itself is h2's, which does no I/O. One connection is one asyncio protocol, one call one task. Many
+messages share a DATA frame, which is what makes this five times as fast as one write per message (docs/grpc.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from h2 import events
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
+
+from rxalerts.sinks._grpc_call import UNIMPLEMENTED, Call, Handler, Status
+
+log = logging.getLogger("rxalerts")
+
+# Calls at a time on one connection.
+_CALLS = 100
+# Headers of a request, in bytes.
+_HEADERS = 1 << 14
+# Bytes that may wait for a client that asks and does not read: alerts never get that far.
+_BACKLOG = 4 << 20
+
+Headers = list[tuple[str, str]]
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection: HTTP/2, with calls on it."""
+
+    def __init__(self, server: Server) -> None:
+        config = H2Configuration(client_side=False, header_encoding="utf-8")
+        self.http = H2Connection(config)
+        self.peer = "?"
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._calls: dict[int, Call] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+
+    # -- asyncio --------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.peer = _peer(transport)
+        if not self._server.admit(self):
+            transport.abort()
+            return
+        self.http.initiate_connection()
+        self.http.update_settings(
+            {SettingCodes.MAX_CONCURRENT_STREAMS: _CALLS, SettingCodes.MAX_HEADER_LIST_SIZE: _HEADERS}
+        )
+        self.flush()
+        self._guard()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        try:
+            for event in self.http.receive_data(data):
+                self._heed(event)
+        except (ProtocolError, ValueError) as error:
+            log.info("gRPC: %s does not speak HTTP/2 as it should: %s", self.peer, error)
+            self.flush()
+            self.close()
+            return
+        self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._transport = None
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            if call.task is not None:
+                call.task.cancel()
+        self._server.connections.discard(self)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    # -- calls ----------------------------------------------------------------------------------------------
+
+    def room(self, stream: int) -> int:
+        """Return how many bytes may be sent on a stream now."""
+        if self._paused or self._transport is None:
+            return 0
+        return min(self.http.local_flow_control_window(stream), self.http.max_outbound_frame_size)
+
+    def flush(self) -> None:
+        """Hand what h2 wants to send to the transport."""
+        data = self.http.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+            if self._transport.get_write_buffer_size() > _BACKLOG:
+                log.info("gRPC: %s asks and does not read: closing its connection", self.peer)
+                self._transport.abort()
+
+    def finish(self, stream: int, status: Status, half_closed: bool) -> None:
+        """End a stream with a status."""
+        if self._calls.pop(stream, None) is None or self._transport is None:
+            return
+        trailers = [("grpc-status", str(status.code))]
+        if status.text:
+            trailers.append(("grpc-message", quote(status.text, safe=" !\"#$&'()*+,/:;<=>?@[]^_`{|}~")))
+        try:
+            self.http.send_headers(stream, trailers, end_stream=True)
+            if not half_closed:
+                # The answer is complete, whatever the client would still have asked (RFC 9113, 8.1).
+                self.http.reset_stream(stream, ErrorCodes.NO_ERROR)
+        except ProtocolError as error:
+            log.debug("gRPC: %s: the call had ended: %s", self.peer, error)
+        self.flush()
+
+    def close(self) -> None:
+        """Say goodbye and close, once everything that was sent is on its way."""
+        if self._transport is not None:
+            try:
+                self.http.close_connection()
+                self.flush()
+            except ProtocolError as error:
+                log.debug("gRPC: %s: %s", self.peer, error)
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def calls(self) -> Iterable[Call]:
+        """The calls that run."""
+        return list(self._calls.values())
+
+    # -- events of HTTP/2 -----------------------------------------------------------------------------------
+
+    def _heed(self, event: events.Event) -> None:
+        match event:
+            case events.RequestReceived():
+                self._begin(event.stream_id or 0, dict(event.headers or ()))  # type: ignore[arg-type]
+            case events.DataReceived():
+                if event.flow_controlled_length:
+                    self.http.acknowledge_received_data(event.flow_controlled_length, event.stream_id or 0)
+                if call := self._calls.get(event.stream_id or 0):
+                    call.feed(event.data or b"")
+            case events.StreamEnded():
+                if call := self._calls.get(event.stream_id or 0):
+                    call.half_close()
+            case events.StreamReset():
+                call = self._calls.pop(event.stream_id or 0, None)
+                if call is not None and call.task is not None:
+                    call.task.cancel()
+            case events.WindowUpdated() | events.RemoteSettingsChanged():
+                self._wake()
+            case events.ConnectionTerminated():
+                if not self._calls:
+                    self.close()
+            case _:
+                return
+
+    def _begin(self, stream: int, headers: dict[str, str]) -> None:
+        if headers.get(":method") != "POST" or not headers.get("content-type", "").startswith("application/grpc"):
+            self.http.send_headers(stream, [(":status", "415")], end_stream=True)
+            return
+        path = headers.get(":path", "")
+        handler = self._server.handlers.get(path)
+        answer: Headers = [(":status", "200"), ("content-type", "application/grpc")]
+        if handler is None:
+            status = [("grpc-status", str(UNIMPLEMENTED)), ("grpc-message", "there is no such method")]
+            self.http.send_headers(stream, answer + status, end_stream=True)
+            return
+        self.http.send_headers(stream, answer)
+        call = self._calls[stream] = Call(self, stream, path)
+        call.task = asyncio.get_running_loop().create_task(call.run(handler))
+
+    def _wake(self) -> None:
+        for call in self._calls.values():
+            call.wake()
+
+    # -- is it still there? ---------------------------------------------------------------------------------
+
+    def _guard(self) -> None:
+        """Look from time to time whether the client still answers; one that does not is let go."""
+        keepalive = self._server.keepalive
+        if keepalive is None or self._transport is None:
+            return
+        loop = asyncio.get_running_loop()
+        silent = loop.time() - self._heard if self._heard else 0.0
+        if silent > 2 * keepalive:
+            log.info("gRPC: %s has not answered for %.0f s: closing its connection", self.peer, silent)
+            self.abort()
+            return
+        if silent > keepalive / 2:
+            self.http.ping(b"rxalerts")
+            self.flush()
+        self._heard = self._heard or loop.time()
+        self._watch = loop.call_later(keepalive / 2, self._guard)
+
+
+class Server:
+    """The calls that can be made, and the connections that there are."""
+
+    def __init__(self, handlers: dict[str, Handler], limit: int, keepalive: float | None) -> None:
+        self.handlers = handlers
+        self.keepalive = keepalive
+        self.connections: set[Connection] = set()
+        self._limit = limit
+        self._refused = False
+
+    def admit(self, connection: Connection) -> bool:
+        """Take a new connection in, unless there are too many."""
+        if len(self.connections) >= self._limit:
+            if not self._refused:
+                log.warning("gRPC: %s refused: there are %d connections already", connection.peer, self._limit)
+            self._refused = True
+            return False
+        self._refused = False
+        self.connections.add(connection)
+        return True
+
+    async def close(self, timeout: float) -> None:
+        """End every call with OK and close the connections; those that take longer than `timeout` are cut."""
+        for connection in list(self.connections):
+            for call in connection.calls:
+                call.end()
+        tasks = [call.task for connection in self.connections for call in connection.calls if call.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+        for connection in list(self.connections):
+            connection.close()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while self.connections and loop.time() < deadline:
+            await asyncio.sleep(0.005)
+        for connection in list(self.connections):
+            connection.abort()
+
+
+def _peer(transport: asyncio.Transport) -> str:
+    """Name a client: its process for a unix socket, else its address."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is not None and sock.family == socket.AF_UNIX:
+        try:
+            pid, uid, _ = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        except (OSError, AttributeError):
+            return "unix client"
+        return f"process {pid} (uid {uid})"
+    name: Any = transport.get_extra_info("peername")
+    return f"{name[0]}:{name[1]}" if name else "?"
