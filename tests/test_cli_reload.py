@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run import Run, alert, alerts, config, is_alive, numbers, read_all, stream, until
+from tests.support.run import Run, Stream, alert, alerts, config, is_alive, numbers, read_all, until
 
 COUNT = 12_000
 
@@ -67,8 +67,8 @@ def test_reloads_under_load_lose_nothing_and_keep_the_order(tmp_path: Path, capa
     count = 0
     with Run("run", "-c", "falco.yaml", folder=tmp_path) as run:
         run.ready()
-        with stream(run, COUNT) as writer:
-            while writer.is_alive() and count < 10:
+        with Stream(run, COUNT) as writer:
+            while writer.alive and count < 10:
                 time.sleep(chance.uniform(0, 0.03))
                 count += 1
                 config(tmp_path, file(f"{count}.txt") + queue)
@@ -84,11 +84,10 @@ def test_one_file_is_never_written_by_two(tmp_path: Path) -> None:
     config(tmp_path, file("events.txt"))
     with Run("run", "-c", "falco.yaml", folder=tmp_path) as run:
         run.ready()
-        with stream(run, COUNT) as writer:
+        with Stream(run, COUNT):
             for keep in ["false", "true"] * 5:
                 config(tmp_path, f"file_output: {{enabled: true, filename: ./events.txt, keep_alive: {keep}}}\n")
                 reload(run)
-            assert writer is not None
         assert run.end() == 0
     assert numbers(read_all(tmp_path / "events.txt")) == list(range(COUNT))
 

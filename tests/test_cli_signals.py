@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run import Run, alerts, config, numbers, read_all, stream, until
+from tests.support.run import Run, Stream, alerts, config, numbers, read_all, until
 
 COUNT = 12_000
 
@@ -25,8 +25,8 @@ def test_sigusr1_under_load_loses_and_doubles_nothing(tmp_path: Path, options: s
     path, moved = tmp_path / "events.txt", list[Path]()
     with Run("run", "-c", "falco.yaml", folder=tmp_path) as run:
         run.ready()
-        with stream(run, COUNT) as writer:
-            while writer.is_alive() and len(moved) < 25:
+        with Stream(run, COUNT) as writer:
+            while writer.alive and len(moved) < 25:
                 time.sleep(chance.uniform(0, 0.02))
                 if path.exists():
                     moved.append(path.rename(tmp_path / f"events.{len(moved)}"))

@@ -172,24 +172,45 @@ def alerts(count: int, start: int = 0) -> Iterator[str]:
 
 def numbers(text: str) -> list[int]:
     """Return the numbers of the alerts in a text, in its order."""
-    return [int(number) for number in re.findall(r"\(number=(\d+)\)", text)]
+    return [int(number) for number in re.findall(r"\(number=(-?\d+)\)", text)]
 
 
-@contextmanager
-def stream(run: Run, count: int) -> Iterator[threading.Thread]:
-    """Write so many alerts to a running command from another thread, as fast as it takes them."""
+class Stream:
+    """Writes numbered alerts to a running command from another thread, as fast as it takes them.
 
-    def write() -> None:
-        for start in range(0, count, 100):
-            run.write(alerts(100, start))
+    Arguments:
+        count: how many; None: until the block ends.
+    """
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join(30)
-    assert not thread.is_alive()
+    def __init__(self, run: Run, count: int | None = None) -> None:
+        self._run = run
+        self._count = count
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+        self.written = 0
+
+    def _write(self) -> None:
+        while self.alive:
+            self._run.write(alerts(100, self.written))
+            self.written += 100
+
+    @property
+    def alive(self) -> bool:
+        """Whether it goes on."""
+        return not self._over.is_set() and (self._count is None or self.written < self._count)
+
+    def __enter__(self) -> Stream:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._count is None or kind is not None:
+            self._over.set()
+        self._thread.join(DEADLINE)
+        if kind is None:
+            assert not self._thread.is_alive()
 
 
 def read_all(*paths: Path) -> str:
