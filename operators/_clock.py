@@ -14,38 +14,29 @@ _SLACK: Final = 60 * SECOND
 _PATIENCE: Final = 100
 
 
-class EventClock:
-    """Stands at the latest time that an alert has had, in nanoseconds since the epoch.
+class Lateness:
+    """Tells when alerts that are late mean that the clock has to be put back.
 
-    An alert of an earlier time does not move it: alerts of several hosts arrive somewhat out of order. After 100
-    alerts in a row that are more than 60 s behind, the clock is put back to the latest of them: either one alert
-    had a time from the future, or another log has begun.
+    The time of an operator is the latest that an alert has had. An alert of an earlier time does not move it: those
+    of several hosts arrive somewhat out of order. But 100 alerts in a row that are more than 60 s behind mean that
+    one had a time from the future, or that another log has begun.
 
-    >>> clock = EventClock()
-    >>> clock.advance(5), clock.advance(3), clock.now
-    (False, False, 5)
+    >>> lateness = Lateness()
+    >>> [lateness.lasts(61 * SECOND) for _ in range(100)].index(True)
+    99
     """
 
-    __slots__ = ("_behind", "now")
+    __slots__ = ("streak",)
 
     def __init__(self) -> None:
-        self.now = -FOREVER
-        self._behind = 0
+        self.streak = 0
 
-    def advance(self, time_ns: int) -> bool:
-        """Look at the time of an alert; true when the clock was put back."""
-        if time_ns >= self.now:
-            self.now = time_ns
-            self._behind = 0
+    def lasts(self, behind: int) -> bool:
+        """Count an alert that is so many nanoseconds late; true when it is the last straw."""
+        self.streak = self.streak + 1 if behind > _SLACK else 0
+        if self.streak < _PATIENCE:
             return False
-        if self.now - time_ns <= _SLACK:
-            self._behind = 0
-            return False
-        self._behind += 1
-        if self._behind < _PATIENCE:
-            return False
-        self.now = time_ns
-        self._behind = 0
+        self.streak = 0
         return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, cast
 
 from rxalerts.alert import Alert
+from rxalerts.jsonvalues import clean_text
 from rxalerts.operators.enriching import alert_value
 
 Key = str | Sequence[str] | Callable[[Alert], Hashable] | None
@@ -26,7 +27,7 @@ def key_function(key: Key) -> Callable[[Alert], Hashable]:
     if isinstance(key, str):
         return alert_value(key)
     if callable(key):
-        return key
+        return _hashable(key)
     readers = [alert_value(name) for name in key]
     if not readers:
         raise ValueError("key=[]: give at least one name, or None for one key for all")
@@ -34,6 +35,17 @@ def key_function(key: Key) -> Callable[[Alert], Hashable]:
         first, second = readers
         return lambda alert: (first(alert), second(alert))
     return lambda alert: tuple([read(alert) for read in readers])
+
+
+def _hashable(key: Callable[[Alert], Hashable]) -> Callable[[Alert], Hashable]:
+    """Have a key that cannot be hashed fail where the user's function does."""
+
+    def checked(alert: Alert) -> Hashable:
+        found = key(alert)
+        hash(found)
+        return found
+
+    return checked
 
 
 def plain_key(key: Hashable) -> Any:
@@ -67,4 +79,4 @@ def key_text(key: Hashable) -> str:
     """
     if isinstance(key, tuple):
         return ", ".join(key_text(part) for part in cast("tuple[Hashable, ...]", key))
-    return "-" if key is None else str(key)
+    return "-" if key is None else clean_text(str(key))

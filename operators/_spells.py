@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from rxalerts.alert import Alert
 from rxalerts.flow.holding import Held
 from rxalerts.operators._clock import FOREVER
 from rxalerts.operators._keys import key_of, key_text, plain_key
-from rxalerts.operators._stateful import hold, internal_alert
+from rxalerts.operators._stateful import alert_of, hold, internal_alert, plain_alert
 from rxalerts.priority import Priority
 from rxalerts.timestamps import format_rfc3339
 
@@ -133,7 +133,7 @@ class Spells:
                 spell.last,
                 spell.count,
                 int(spell.urgency),
-                *_plain(spell.example),
+                *([] if spell.example is None else plain_alert(spell.example)),
             ]
             for key, spell in self._spells.items()
         ]
@@ -144,16 +144,10 @@ class Spells:
             spell = self._spells[key_of(key)] = Spell(int(ends), int(first))
             spell.last, spell.count, spell.urgency = int(last), int(count), Priority(urgency)
             if count:
-                rule, hostname, message = example
-                spell.example = Alert(rule, spell.urgency, message, time=spell.first, hostname=hostname)
+                spell.example = alert_of(example, spell.first)
 
     def forget(self) -> None:
         """Leave what the spells hold unfinished."""
         for spell in self._spells.values():
             if spell.held is not None:
                 spell.held.abandon()
-
-
-def _plain(example: Alert | None) -> Iterator[str]:
-    if example is not None:
-        yield from (example.rule, example.hostname, example.message)

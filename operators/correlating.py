@@ -13,10 +13,9 @@ from rxalerts.flow.guard import OnFault
 from rxalerts.flow.holding import Held
 from rxalerts.operators._clock import FOREVER, SECOND, nanoseconds
 from rxalerts.operators._keys import Key, key_function, key_of, key_text, plain_key
-from rxalerts.operators._stateful import Session, Setup, Stateful, hold, internal_alert, positive
+from rxalerts.operators._stateful import Session, Setup, Stateful, alert_of, hold, internal_alert, plain_alert, positive
 from rxalerts.operators.filtering import When, predicate
 from rxalerts.priority import Priority
-from rxalerts.timestamps import format_rfc3339
 
 CORRELATION = "rxalerts: correlation"
 
@@ -74,15 +73,13 @@ def correlate(
 
 
 class _First:
-    """What is remembered of an alert that met `first`."""
+    """An alert that met `first`, with the time by which it is over and what holds its emission."""
 
-    __slots__ = ("example", "held", "level", "rule", "time_ns")
+    __slots__ = ("alert", "held", "over")
 
-    def __init__(self, time_ns: int, rule: str, example: str, level: Priority, held: Held[None] | None) -> None:
-        self.time_ns = time_ns
-        self.rule = rule
-        self.example = example
-        self.level = level
+    def __init__(self, alert: Alert, over: int, held: Held[None] | None) -> None:
+        self.alert = alert
+        self.over = over
         self.held = held
 
 
@@ -100,7 +97,7 @@ class _Correlate(Session):
         level: Priority | None,
         most: int,
     ) -> None:
-        super().__init__(setup, observer)
+        super().__init__(setup, observer, self._look)
         self._first, self._then = tests
         self._key = look
         self._named = named
@@ -109,29 +106,28 @@ class _Correlate(Session):
         self._rule = rule
         self._level = level
         self._most = most
-        # With the time by which each is over, in that order.
-        self._seen: OrderedDict[Hashable, tuple[int, _First]] = OrderedDict()
+        # In the order in which they are over.
+        self._seen: OrderedDict[Hashable, _First] = OrderedDict()
 
-    def look(self, alert: Alert) -> tuple[bool, bool, Hashable]:
-        is_first, is_then = bool(self._first(alert)), bool(self._then(alert))
+    def _look(self, alert: Alert) -> tuple[object, object, Hashable] | None:
+        is_first, is_then = self._first(alert), self._then(alert)
         if not is_first and not is_then:
-            return (False, False, None)
+            return None
         key = self._key(alert)
-        hash(key)
-        if key is None and self._named:
-            return (False, False, None)
-        return (is_first, is_then, key)
+        return None if key is None and self._named else (is_first, is_then, key)
 
-    def take(self, alert: Alert, seen: tuple[bool, bool, Hashable]) -> None:
-        is_first, is_then, key = seen
+    def take(self, alert: Alert, seen: tuple[object, object, Hashable] | None) -> None:
         if self._keep:
             self.emit(alert)
-        if is_then and (found := self._seen.get(key)) is not None:
-            passed = alert.time_ns - found[1].time_ns
+        if seen is None:
+            return
+        is_first, is_then, key = seen
+        if is_then and (first := self._seen.get(key)) is not None:
+            passed = alert.time_ns - first.alert.time_ns
             if 0 <= passed <= self._length:
                 del self._seen[key]
                 # The raised alert stands for both.
-                self.release(self._raised(found[1], alert, key, passed), hold(found[1].held))
+                self.release(self._raised(first.alert, alert, key, passed), hold(first.held))
         if is_first:
             self._remember(alert, key)
 
@@ -139,28 +135,27 @@ class _Correlate(Session):
         old = self._seen.pop(key, None)
         if old is None and len(self._seen) >= self._most:
             old = self._seen.popitem(last=False)[1]
-        held = hold(None)
-        if old is not None:
-            self._let_go(old[1])
-        first = _First(alert.time_ns, alert.rule, alert.message, alert.priority, held)
         over = self.now + self._length + 1
-        self._seen[key] = (over, first)
+        self._seen[key] = _First(alert, over, hold(None))
         if over < self.due:
             self.due = over
+        if old is not None:
+            self._let_go(old)
 
-    def _raised(self, first: _First, alert: Alert, key: Hashable, passed: int) -> Alert:
+    def _raised(self, first: Alert, then: Alert, key: Hashable, passed: int) -> Alert:
+        examples = first.message, then.message
         fields = {
             "rxalerts.key": key_text(key),
-            "rxalerts.first": format_rfc3339(first.time_ns),
+            "rxalerts.first": first.time,
             "rxalerts.first.rule": first.rule,
-            "rxalerts.first.example": first.example,
-            "rxalerts.last": alert.time,
-            "rxalerts.last.rule": alert.rule,
-            "rxalerts.last.example": alert.message,
+            "rxalerts.first.example": examples[0],
+            "rxalerts.last": then.time,
+            "rxalerts.last.rule": then.rule,
+            "rxalerts.last.example": examples[1],
         }
-        message = f"{first.rule or first.example}, then {alert.rule or alert.message} {passed / SECOND:.3g} s later"
-        level = min(first.level, alert.priority) if self._level is None else self._level
-        return internal_alert(self._rule, message, level, alert.time_ns, fields, alert)
+        message = f"{first.rule or examples[0]}, then {then.rule or examples[1]} {passed / SECOND:.3g} s later"
+        level = min(first.priority, then.priority) if self._level is None else self._level
+        return internal_alert(self._rule, message, level, then.time_ns, fields, then)
 
     def _let_go(self, first: _First) -> None:
         if first.held is not None:
@@ -169,32 +164,31 @@ class _Correlate(Session):
     def pass_time(self) -> None:
         self.due = FOREVER
         while self._seen:
-            key, (over, first) = next(iter(self._seen.items()))
-            if over > self.now:
-                self.due = over
+            key, first = next(iter(self._seen.items()))
+            if first.over > self.now:
+                self.due = first.over
                 return
             del self._seen[key]
             self._let_go(first)
 
     def finish(self) -> None:
         while self._seen:
-            self._let_go(self._seen.popitem(last=False)[1][1])
+            self._let_go(self._seen.popitem(last=False)[1])
         self.due = FOREVER
 
     def state(self) -> dict[str, Any]:
         seen = [
-            [plain_key(key), over, first.time_ns, first.rule, first.example, int(first.level)]
-            for key, (over, first) in self._seen.items()
+            [plain_key(key), first.over, first.alert.time_ns, *plain_alert(first.alert)]
+            for key, first in self._seen.items()
         ]
         return {"seen": seen}
 
     def load(self, state: dict[str, Any]) -> None:
-        for key, over, time_ns, rule, example, level in state["seen"]:
-            first = _First(int(time_ns), str(rule), str(example), Priority(level), None)
-            self._seen[key_of(key)] = (int(over), first)
-        self.due = min((over for over, _ in self._seen.values()), default=FOREVER)
+        for key, over, time_ns, *alert in state["seen"]:
+            self._seen[key_of(key)] = _First(alert_of(alert, int(time_ns)), int(over), None)
+        self.due = min((first.over for first in self._seen.values()), default=FOREVER)
 
     def forget(self) -> None:
-        for _, first in self._seen.values():
+        for first in self._seen.values():
             if first.held is not None:
                 first.held.abandon()

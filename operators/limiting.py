@@ -14,8 +14,9 @@ from rxalerts.flow.guard import OnFault
 from rxalerts.operators._clock import FOREVER, SECOND, Clock, nanoseconds
 from rxalerts.operators._keys import Key, key_function, key_of, plain_key
 from rxalerts.operators._spells import Spells
-from rxalerts.operators._stateful import INTERNAL, Session, Setup, Stateful, positive, spared
+from rxalerts.operators._stateful import Session, Setup, Stateful, positive, spared
 from rxalerts.priority import Priority
+from rxalerts.record import INTERNAL
 
 LIMITED = "rxalerts: rate limit"
 
@@ -121,8 +122,7 @@ class _Limit(Session):
         most: int,
         urgent: int,
     ) -> None:
-        super().__init__(setup, observer)
-        self._key = look
+        super().__init__(setup, observer, look)
         self._rate = rate
         self._burst = burst
         self._most = most
@@ -130,13 +130,8 @@ class _Limit(Session):
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
         self._spells = Spells(length, most, self.release, LIMITED, _limited)
 
-    def look(self, alert: Alert) -> Hashable:
-        key = self._key(alert)
-        hash(key)
-        return key
-
     def take(self, alert: Alert, seen: Hashable) -> None:
-        if alert.priority <= self._urgent or alert.source == INTERNAL:
+        if alert.source == INTERNAL or (self._urgent >= 0 and alert.priority <= self._urgent):
             self.emit(alert)
             return
         buckets = self._buckets

@@ -80,15 +80,9 @@ class _Repeats(Session):
         most: int,
         urgent: int,
     ) -> None:
-        super().__init__(setup, observer)
-        self._key = look
+        super().__init__(setup, observer, look)
         self._urgent = urgent
         self._spells = Spells(length, most, self.release, REPEATED, _repeated)
-
-    def look(self, alert: Alert) -> Hashable:
-        key = self._key(alert)
-        hash(key)
-        return key
 
     def take(self, alert: Alert, seen: Hashable) -> None:
         if alert.priority <= self._urgent:

@@ -91,7 +91,7 @@ class _Absence(Session):
         most: int,
         text: str,
     ) -> None:
-        super().__init__(setup, observer)
+        super().__init__(setup, observer, self._look)
         self._test = test
         self._key = look
         self._named = named
@@ -111,11 +111,10 @@ class _Absence(Session):
             self._watch(None, came=False)
         return super().attach(source)
 
-    def look(self, alert: Alert) -> tuple[bool, Hashable]:
+    def _look(self, alert: Alert) -> tuple[bool, Hashable]:
         if not self._test(alert):
             return (False, None)
         key = self._key(alert)
-        hash(key)
         return (key is not None or not self._named, key)
 
     def take(self, alert: Alert, seen: tuple[bool, Hashable]) -> None:

@@ -88,8 +88,7 @@ class _Tally(Session):
         level: Priority,
         most: int,
     ) -> None:
-        super().__init__(setup, observer)
-        self._key = look
+        super().__init__(setup, observer, look)
         self._length = length
         self._allow_late = allow_late
         self._keep = keep
@@ -100,11 +99,6 @@ class _Tally(Session):
         # At most allow_late / length + 2 windows are open.
         self._windows: dict[int, dict[Hashable, int]] = {}
         self._held: dict[int, Held[None] | None] = {}
-
-    def look(self, alert: Alert) -> Hashable:
-        key = self._key(alert)
-        hash(key)
-        return key
 
     def take(self, alert: Alert, seen: Hashable) -> None:
         time_ns = self.now if self.setup.clock == "wall" else alert.time_ns
