@@ -31,6 +31,8 @@ def key_function(key: Key) -> Callable[[Alert], Hashable]:
     readers = [alert_value(name) for name in key]
     if not readers:
         raise ValueError("key=[]: give at least one name, or None for one key for all")
+    if len(readers) == 1:
+        return readers[0]
     if len(readers) == 2:
         first, second = readers
         return lambda alert: (first(alert), second(alert))

@@ -62,9 +62,7 @@ def type_text(kind: Any) -> str:
     """
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
-        names = dict.fromkeys(
-            type_text(item) for item in get_args(kind) if item is type(None) or settable(item)
-        )
+        names = dict.fromkeys(type_text(item) for item in get_args(kind) if item is type(None) or settable(item))
         if any(_is_enum(item) for item in get_args(kind)):
             names.pop("text", None)
         return " or ".join(names)
@@ -182,7 +180,7 @@ def _own_example() -> Iterator[str]:
 def _extra_example(channel: str, everything: bool) -> Iterator[str]:
     if everything:
         for key, step in available_steps().items():
-            yield from _commented_key(key, "warning" if step.kind is Priority else "", step.help)
+            yield from _commented_key(key, step.example, step.help)
     for item in options_of(sink_classes()[channel]):
         if not item.falco and (everything or item.name not in common_options()):
             yield from _commented_key(item.name, "" if item.required else item.default, item.help)
@@ -213,9 +211,7 @@ def render_docs() -> str:
     ]
     parts += [FURTHER, "### Keys that every channel has\n", _table(_common_rows())]
     for channel, sink in classes.items():
-        rows = [
-            _row(f"`{item.name}`", item) for item in options_of(sink) if item.name not in common_options()
-        ]
+        rows = [_row(f"`{item.name}`", item) for item in options_of(sink) if item.name not in common_options()]
         if rows:
             parts += [f"### `channel: {channel}`\n", f"{_summary(sink)}\n", _table(rows)]
     return "\n".join(parts)

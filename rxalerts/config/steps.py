@@ -9,24 +9,43 @@ from dataclasses import dataclass
 from typing import Any
 
 from rxalerts import operators
-from rxalerts.errors import OptionError
+from rxalerts.config.step_options import Enrich, RateLimit, Redact, StepOptions, SuppressRepeats
+from rxalerts.errors import OptionError, RxAlertsError
 from rxalerts.priority import Priority
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One key: the operator's name, the type of the value, and one sentence for the docs."""
+    """One key: the operator's name, the type of the value, one sentence and an example for the docs."""
 
     operator: str
     kind: Any
     help: str
+    example: Any
 
 
 STEPS: dict[str, Step] = {
-    "priority": Step("at_least", Priority, "only alerts of this priority and more urgent ones"),
-    "where": Step("where", str, "only alerts that meet this condition, in Falco's condition syntax"),
+    "priority": Step("at_least", Priority, "only alerts of this priority and more urgent ones", "warning"),
+    "where": Step(
+        "where", str, "only alerts that meet this condition, in Falco's condition syntax", "proc.name = bash"
+    ),
+    "enrich": Step(
+        "enrich",
+        Enrich,
+        "output fields to add: constants, or rows of a CSV or JSON table",
+        {"fields": {"cluster": "prod"}},
+    ),
+    "redact": Step(
+        "redact", Redact, "hide fields, or what matches a pattern, in the text too", {"fields": ["evt.arg.data"]}
+    ),
+    "suppress_repeats": Step(
+        "suppress_repeats", SuppressRepeats, "the first of like alerts, then one summary", {"within": 60}
+    ),
+    "rate_limit": Step(
+        "rate_limit", RateLimit, "at most so many alerts; tell how many were withheld", {"rate": 10, "burst": 100}
+    ),
 }
-"""The steps in the order in which a route applies them."""
+"""The steps in the order in which a route applies them: a summary holds no text that was to be redacted."""
 
 
 def available_steps() -> dict[str, Step]:
@@ -49,11 +68,9 @@ def build_steps(values: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
 def _build(key: str, value: Any) -> Callable[[Any], Any]:
     make: Any = getattr(operators, STEPS[key].operator, None)
     if make is None:
-        raise OptionError(
-            key, f"needs the operator {STEPS[key].operator!r}, which is not installed: remove the key"
-        )
+        raise OptionError(key, f"needs the operator {STEPS[key].operator!r}, which is not installed: remove the key")
     try:
-        built: Callable[[Any], Any] = make(value)
-    except (ValueError, TypeError) as error:
+        built: Callable[[Any], Any] = value.build(make) if isinstance(value, StepOptions) else make(value)
+    except (RxAlertsError, ValueError, TypeError) as error:
         raise OptionError(key, str(error)) from error
     return built
