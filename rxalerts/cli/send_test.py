@@ -97,7 +97,7 @@ class _Trial:
         self.result = f"delivered in {seconds * 1000:.0f} ms" if self.delivered else f"failed: {_why(stats)}"
 
     def _build(self) -> Sink[Any]:
-        options = {**self.channel.options, "durable": False}
+        options = {**self.channel.options, "durable": False, "dead_store": False}
         return dataclasses.replace(self.channel, options=options).build()
 
 

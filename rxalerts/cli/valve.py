@@ -95,6 +95,9 @@ class Valve(Source[Alert]):
     def stats(self) -> SourceStats:
         return self.source.stats()
 
+    def finished(self) -> None:
+        self.source.finished()
+
     # -- what flows -----------------------------------------------------------------------------------------
 
     def receive(self, alert: Alert) -> None:

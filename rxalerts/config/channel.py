@@ -88,3 +88,6 @@ class _Probe:
 
     def make_mailbox(self) -> Mailbox:
         return Mailbox(1)
+
+    def make_dead_box(self) -> None:
+        return None

@@ -56,7 +56,8 @@ class Settings:
         if self.buffered_outputs is not None:
             defaults |= {"buffered": self.buffered_outputs, "unbuffered": not self.buffered_outputs}
         if self.spool_dir is not None:
-            defaults["spool_dir"] = self.spool_dir
+            # Whoever names a folder for what must survive wants the dead letters there too.
+            defaults |= {"spool_dir": self.spool_dir, "dead_store": True}
         return defaults
 
 

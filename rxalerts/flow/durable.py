@@ -19,19 +19,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rxalerts.alert import Alert
+from rxalerts.errors import AlertError
+from rxalerts.flow.database import is_damage
 from rxalerts.flow.mailbox import Entry, Loss, Mailbox, Offer, Overflow
 from rxalerts.flow.scope import Mark
 from rxalerts.flow.spool import Row, Spool
+from rxalerts.flow.spoolstatus import StatusFile
 from rxalerts.format import JSON, Formatted
 from rxalerts.wire import parse
 
 log = logging.getLogger("rxalerts")
 
 # The most alerts that one transaction writes.
-_GROUP = 1000
+GROUP = 1000
 
 # Pause after a failed transaction, in seconds: a full disk must not keep the processor busy.
-_PAUSE = 0.5
+PAUSE = 0.5
 
 
 class _Front(Mailbox):
@@ -44,7 +47,7 @@ class _Front(Mailbox):
 
 
 class _Rows:
-    """The mark of every entry in the back: releasing a row means that the sink is done with it."""
+    """The mark of every entry in the back that is in the file: releasing it means that the sink is done with it."""
 
     until_delivered = True
 
@@ -66,10 +69,12 @@ class DurableMailbox(Mailbox):
         capacity: how many alerts may wait to be written to disk, and how many are kept ready in memory.
         on_full: the policy when they cannot be written: disk full, or the cap reached.
         max_bytes: the cap of the file's content. When it is reached: `block` makes the source wait,
-            `drop_newest` refuses, `drop_oldest` and `drop_lowest` delete from the file (beyond the window in
-            memory) to make room.
+            `drop_newest` refuses, `drop_oldest` and `drop_lowest` delete to make room, from all that the sink has
+            not in its hands. What is in memory at the end is written beyond the cap rather than lost.
         name: for log lines.
         patience, then, on_drop, clock: as for `Mailbox`.
+
+    Raises SinkError when the file is in use or cannot be written.
     """
 
     def __init__(
@@ -85,24 +90,34 @@ class DurableMailbox(Mailbox):
         on_drop: Callable[[Any, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(capacity, clock=clock)
+        super().__init__(capacity, clock=clock, on_drop=on_drop)
         self._awaited = True
         self._name = name
         self._max_bytes = max_bytes
-        self._on_drop = on_drop
         self._front = _Front(capacity, on_full, patience=patience, then=then, on_drop=on_drop, clock=clock)
         self._rows = _Rows(self._row_done)
         self._done: deque[int] = deque()
         self._failures: deque[tuple[int, float]] = deque()
-        self._origins: dict[int, tuple[Mark, int]] = {}
+        # Of every row that is in the window or awaited: its size, and who wants to know when it is delivered.
+        self._known: dict[int, tuple[int, Mark | None, int]] = {}
+        self._earlier: dict[int, int] = {}
         self._group: list[Entry] = []
+        self._doomed: dict[int, int] = {}
         self._committed = 0
         self._evicted = 0
+        self._slipped = 0
         self._loaded = 0
         self._bell = threading.Event()
         self._ending = False
+        self._broken = False
         self._complained = False
+        self._warned_full = False
+        self._waiting = False
+        self._end_lock = threading.Lock()
+        self._gone = False
+        self._callbacks: list[Callable[[], None]] = []
         self._spool = Spool(path)
+        self._status = StatusFile(path, self._spool)
         self._recovered = self._spool.count
         self._first_due = self._spool.due()
         if self._recovered:
@@ -118,6 +133,15 @@ class DurableMailbox(Mailbox):
             log.error("%s: %s cannot be kept on disk: only alerts can", self._name, type(item).__name__)
             return self._front.refuse(item, "no alert")
         return self._front.offer(item, seq, mark, may_wait=may_wait)
+
+    def slip_in(self, item: Any, seq: int, mark: Mark) -> bool:
+        """As `Mailbox.slip_in`: past the file, since it is kept elsewhere."""
+        with self._lock:
+            if self._front.closed or self._depth() >= self.capacity:
+                return False
+            self._slipped += 1
+        super().offer(item, seq, mark)
+        return True
 
     @property
     def pressing(self) -> bool:
@@ -153,8 +177,12 @@ class DurableMailbox(Mailbox):
     def failed(self, entries: Sequence[Entry], pause: float) -> None:
         """Note on disk that an attempt failed, and when the next one is due."""
         due = time.time() + pause
-        self._failures.extend((row_id, due) for _, _, row_id, _ in entries)
+        self._failures.extend((row_id, due) for _, _, row_id, mark in entries if mark is self._rows)
         self._bell.set()
+
+    def attempts(self, entry: Entry) -> int:
+        """Return how often an earlier process has tried to deliver `entry`."""
+        return self._earlier.get(entry[2], 0) if entry[3] is self._rows else 0
 
     def forsake(self, entries: Sequence[Entry], reason: str) -> int:
         """Leave the entries on disk, for the next start; returns 0, because nothing is lost."""
@@ -173,27 +201,34 @@ class DurableMailbox(Mailbox):
     @property
     def drained(self) -> bool:
         """Whether nothing is left to deliver, in memory or on disk."""
-        return not self._front.depth and self._loaded >= self._spool.last_id and not self.waiting
+        return self._broken or (not self._front.depth and self._loaded >= self._spool.last_id and not self.waiting)
 
     @property
     def due(self) -> float:
         """Seconds until the attempt is due that was put off before the last end."""
         return max(0.0, self._first_due - time.time())
 
-    def end(self) -> None:
-        """Write what is still in memory, close the file and let it go."""
+    def end(self, then: Callable[[], None]) -> None:
+        """Write what is still in memory, close the file, let it go, and call `then`, from the spool's thread."""
         self._front.close("closed")
-        self._ending = True
-        self._bell.set()
-        self._thread.join(_END)
-        self._front.discard("shutdown")
+        with self._end_lock:
+            if not self._gone:
+                self._callbacks.append(then)
+                self._ending = True
+                self._bell.set()
+                return
+        then()
+
+    def forked(self) -> None:
+        """Leave the file to the parent process."""
+        self._spool.forked()
 
     # -- counts ---------------------------------------------------------------------------------------------
 
     @property
     def entered(self) -> int:
         """How many alerts have entered, the recovered ones included."""
-        return self._recovered + self._front.entered
+        return self._recovered + self._slipped + self._front.entered
 
     @property
     def left(self) -> int:
@@ -208,12 +243,17 @@ class DurableMailbox(Mailbox):
     @property
     def received(self) -> int:
         """How many alerts were offered or recovered."""
-        return self._recovered + self._front.received
+        return self._recovered + self._slipped + self._front.received
 
     @property
     def dropped(self) -> dict[str, int]:
         """How many were dropped, by reason."""
         return self._front.dropped
+
+    @property
+    def losing_since(self) -> float | None:
+        """When the spell of losses began that `loss` has not told about yet (epoch seconds)."""
+        return self._front.losing_since
 
     @property
     def depth(self) -> int:
@@ -223,12 +263,17 @@ class DurableMailbox(Mailbox):
     @property
     def spooled(self) -> int:
         """How many alerts are on disk."""
-        return max(0, self._spool.count - len(self._done))
+        return max(0, self._spool.count - len(self._done) - len(self._doomed))
 
     @property
     def oldest(self) -> float:
         """For how many seconds the oldest alert has been waiting in this process."""
         return max(super().oldest, self._front.oldest)
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions were tried."""
+        return self._spool.transactions
 
     # -- the spool thread -----------------------------------------------------------------------------------
 
@@ -236,140 +281,256 @@ class DurableMailbox(Mailbox):
         try:
             while True:
                 ending = self._ending
-                worked = self._write() if self._has_work() else True
-                if worked:
-                    self._fill()
-                if ending and (not worked or not self._has_work()):
-                    return
+                worked = self._work()
+                if ending and (not worked or not self._has_mail()):
+                    break
+                self._status.update(self._name)
                 self._rest(worked)
         except Exception:
             log.exception("%s: the spool thread failed: the sink closes, what is on disk stays", self._name)
+            self._broken = True
             self._front.close("failed")
         finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Count what could not be written, close the file, and tell who waits for the end."""
+        group, self._group = self._group, []
+        self._front.settle(group)
+        count = self._front.forsake(group, "shutdown") + self._front.discard("shutdown")
+        if count:
+            log.error("%s: %d alerts could not be written to disk in time and are lost (shutdown)", self._name, count)
+        try:
+            self._status.update(self._name, final=True)
             self._spool.close()
+        except Exception as error:
+            log.error("%s: closing the spool: %s", self._name, error)
+        with self._end_lock:
+            self._gone = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     def _rest(self, worked: bool) -> None:
         """Wait for work; after a failure, for a while in any case."""
         if not worked:
-            self._bell.clear()
-            self._bell.wait(_PAUSE)
+            until = time.monotonic() + PAUSE
+            while (left := until - time.monotonic()) > 0 and not self._ending and not (self._waiting and self._done):
+                self._bell.clear()
+                self._bell.wait(left)
             return
         if self._has_work():
             return
         self._bell.clear()
         if self._front.arm(self._bell.set):
             if not self._has_work() and not self._ending:
-                self._bell.wait()
+                self._bell.wait(self._status.pause)
             self._front.disarm()
 
+    def _has_mail(self) -> bool:
+        return bool(self._group or self._front.waiting or self._done or self._failures or self._doomed)
+
     def _has_work(self) -> bool:
-        return bool(self._group or self._front.waiting or self._done or self._failures or self._can_fill())
+        return self._has_mail() or self._can_fill()
+
+    def _work(self) -> bool:
+        """One transaction and one look at the window; false when something failed and has to be tried again."""
+        worked = self._tried(self._write) if self._has_mail() else True
+        # What is on disk goes out even when nothing can be written there.
+        return self._tried(self._fill) and worked
+
+    def _tried(self, step: Callable[[], bool]) -> bool:
+        try:
+            worked = step()
+        except sqlite3.Error as error:
+            try:
+                return self._mend(error)
+            except sqlite3.Error as again:
+                self._complain(again)
+                return False
+        if worked and step == self._write:
+            self._complained = False
+        return worked
+
+    def _complain(self, error: sqlite3.Error) -> None:
+        """Say once what is wrong, until it is over."""
+        if not self._complained:
+            self._complained = True
+            log.error("%s: %s: %s; the source waits until it can be used", self._name, self._spool.path, error)
+
+    def _warn_full(self) -> None:
+        if not self._warned_full:
+            self._warned_full = True
+            log.warning(
+                "%s: %s has reached its cap of %d bytes (on_full: %s)",
+                self._name,
+                self._spool.path,
+                self._max_bytes,
+                self._front.on_full,
+            )
 
     def _write(self) -> bool:
-        """One transaction; false when it failed and everything has to be tried again."""
+        """One transaction; false when the cap is reached, and nothing of the group could be written."""
         if not self._group:
-            self._group = self._front.take(_GROUP)
-        rows, entries = self._as_rows()
+            self._group = self._front.take(GROUP)
+        entries = self._group
+        first = self._spool.last_id + 1
+        rows = [as_row(number, entry[0]) for number, entry in enumerate(entries, first)]
         done, failures = list(self._done), list(self._failures)
-        if not (rows or done or failures):
-            return True
-        try:
-            victims = self._make_room(sum(row.size for row in rows))
-            if victims is None:
-                # The cap is reached and the policy is to wait: only what frees space is done.
-                rows, entries, victims = [], [], []
-            self._spool.commit(rows, [*done, *(row.id for row in victims)], failures)
-        except sqlite3.Error as error:
-            if not self._complained:
-                self._complained = True
-                log.error("%s: %s: %s; the source waits until it can be written", self._name, self._spool.path, error)
-            return False
-        self._complained = False
+        freed = {row_id: self._size(row_id) for row_id in done} | self._doomed
+        over = self._spool.bytes - sum(freed.values()) + sum(row.size for row in rows) - self._max_bytes
+        refused: set[int] = set()
+        self._waiting = False
+        if self._spool.bytes < self._max_bytes // 2:
+            self._warned_full = False
+        if rows and over > 0 and not self._ending:
+            if self._front.on_full in (Overflow.DROP_OLDEST, Overflow.DROP_LOWEST):
+                refused = self._make_room(rows, over)
+                freed |= self._doomed
+            else:
+                # Only what frees space is done.
+                self._waiting, rows, entries = True, [], []
+            self._warn_full()
+        written = [row for row in rows if row.id not in refused] if refused else rows
+        if written or freed or failures:
+            self._spool.commit(written, freed, failures)
         for _ in done:
-            self._done.popleft()
+            row_id = self._done.popleft()
+            self._known.pop(row_id, None)
+            self._earlier.pop(row_id, None)
         for _ in failures:
             self._failures.popleft()
-        self._written(rows, entries)
-        self._drop_rows(victims)
-        # With the cap reached the rest waits for confirmations, not for this thread.
-        return not self._group or bool(done)
+        self._doomed = {}
+        if not self._waiting:
+            self._written(rows, entries, refused)
+        return not self._waiting or bool(freed)
 
-    def _as_rows(self) -> tuple[list[Row], list[Entry]]:
-        rows: list[Row] = []
-        entries: list[Entry] = []
-        for entry in self._group:
-            row = as_row(self._spool.last_id + 1 + len(rows), entry[0])
-            rows.append(row)
-            entries.append(entry)
-        return rows, entries
+    def _size(self, row_id: int) -> int:
+        known = self._known.get(row_id)
+        return known[0] if known is not None else 0
 
-    def _make_room(self, size: int) -> list[Row] | None:
-        """Return the rows to delete so that `size` bytes fit under the cap; None: wait instead."""
-        over = self._spool.bytes + size - self._max_bytes
-        if over <= 0 or not size:
-            return []
-        if self._front.on_full in (Overflow.DROP_OLDEST, Overflow.DROP_LOWEST):
-            lowest = self._front.on_full is Overflow.DROP_LOWEST
-            return self._spool.victims(self._loaded, over, lowest=lowest)
-        if not self._done and not self._complained:
-            self._complained = True
-            log.warning("%s: %s has reached its cap of %d bytes", self._name, self._spool.path, self._max_bytes)
-        return None
+    def _make_room(self, rows: list[Row], over: int) -> set[int]:
+        """Drop what the policy says until `over` bytes are free; returns which of `rows` are not to be written."""
+        lowest = self._front.on_full is Overflow.DROP_LOWEST
+        with self._lock:
+            # What waits in the window may go; what the sink has in its hands may not.
+            after = next((entry[2] - 1 for entry in self._queue_items() if entry[3] is self._rows), self._loaded)
+            victims = self._spool.victims(after, rows, over, lowest=lowest)
+            stored = {row.id for row in victims if row.id < rows[0].id}
+            window = [entry for entry in self._queue_items() if entry[3] is not self._rows or entry[2] not in stored]
+            self._queue.clear()
+            for entry in window:
+                self._queue.append(entry)
+        self._doomed = {row.id: row.size for row in victims if row.id in stored}
+        for row in victims:
+            if row.id in stored:
+                self._evicted += 1
+                self._drop(as_item(row), row.id, "overflow")
+        return {row.id for row in victims} - stored
 
-    def _written(self, rows: list[Row], entries: list[Entry]) -> None:
+    def _queue_items(self) -> list[Entry]:
+        return list(self._fifo or ())
+
+    def _drop(self, item: Any, row_id: int, reason: str) -> None:
+        """Count a stored alert as dropped, and release who waits for it."""
+        self._front.count_dropped(reason)
+        if self._on_drop is not None:
+            self._on_drop(item, reason)
+        _, mark, seq = self._known.pop(row_id, (0, None, 0))
+        if mark is not None:
+            mark.release(seq)
+
+    def _written(self, rows: list[Row], entries: list[Entry], refused: set[int]) -> None:
         if not rows:
             return
         self._group = []
         self._committed += len(entries)
+        # Nothing older is only on disk: hand them on without reading them back.
+        straight = self._loaded == rows[0].id - 1
+        room = self.capacity - self._depth()
+        released: list[tuple[Mark, int]] = []
+        for row, (item, _, seq, mark) in zip(rows, entries, strict=True):
+            if row.id in refused:
+                self._evicted += 1
+                self._known[row.id] = (0, mark, seq)
+                self._drop(item, row.id, "overflow")
+                continue
+            if mark is not None and not mark.until_delivered:
+                released.append((mark, seq))
+                mark = None
+            if straight and room > 0:
+                room -= 1
+                self._known[row.id] = (row.size, mark, seq)
+                self._hand_on(item, row.id)
+            elif mark is not None:
+                self._known[row.id] = (row.size, mark, seq)
         self._front.settle(entries)
-        for row, (_, _, seq, mark) in zip(rows, entries, strict=True):
-            if mark is not None:
-                if mark.until_delivered:
-                    self._origins[row.id] = (mark, seq)
-                else:
-                    mark.release(seq)
-        if self._loaded == rows[0].id - 1:
-            # Nothing older is only on disk: hand them on without reading them back.
-            room = self.capacity - self._depth()
-            for row, entry in list(zip(rows, entries, strict=True))[: max(0, room)]:
-                super().offer(entry[0], row.id, self._rows)
-                self._loaded = row.id
+        for mark, seq in released:
+            mark.release(seq)
 
-    def _drop_rows(self, victims: list[Row]) -> None:
-        for row in victims:
-            self._evicted += 1
-            self._front.count_dropped("overflow")
-            if self._on_drop is not None:
-                self._on_drop(as_item(row), "overflow")
-            self._release(row.id)
+    def _hand_on(self, item: Alert | Formatted, row_id: int) -> None:
+        super().offer(item, row_id, self._rows)
+        self._loaded = row_id
 
     def _can_fill(self) -> bool:
-        return self._loaded < self._spool.last_id and self._depth() <= self.capacity // 2
+        return self._loaded < self._spool.last_id and self._depth() <= self.capacity // 2 and not self._ending
 
-    def _fill(self) -> None:
+    def _fill(self) -> bool:
         """Read on from the file, in order, until the window is full."""
         if not self._can_fill():
-            return
-        rows = self._spool.load(self._loaded, self.capacity - self._depth())
+            return True
+        # In pieces, so that the sink has something to do while the rest is read.
+        rows = self._spool.load(self._loaded, max(1, min(GROUP, self.capacity - self._depth())))
         if not rows:
             self._loaded = self._spool.last_id
         for row in rows:
-            super().offer(as_item(row), row.id, self._rows)
-            self._loaded = row.id
+            _, mark, seq = self._known.get(row.id, (0, None, 0))
+            self._known[row.id] = (row.size, mark, seq)
+            if row.attempts:
+                self._earlier[row.id] = row.attempts
+            try:
+                item = as_item(row)
+            except (AlertError, ValueError):
+                self._lost_row(row)
+            else:
+                self._hand_on(item, row.id)
+        return True
+
+    def _lost_row(self, row: Row) -> None:
+        """Give up a row whose bytes are no alert any more."""
+        self._loaded = row.id
+        self._evicted += 1
+        log.error("%s: %s: row %d is damaged and lost: %r", self._name, self._spool.path, row.id, row.alert[:200])
+        self._drop(row, row.id, "damaged")
+        self._doomed[row.id] = row.size
+
+    def _mend(self, error: sqlite3.Error) -> bool:
+        """Replace the file if it is damaged; false when it is only hard to use at the moment."""
+        if not is_damage(error):
+            self._complain(error)
+            return False
+        before = self._spool.count
+        saved = self._spool.replace(error)
+        with self._lock:
+            hidden = {row_id for row_id in self._known if row_id <= self._loaded} - saved
+        lost = max(0, before - len(saved) - len(hidden))
+        if lost:
+            self._evicted += lost
+            for _ in range(lost):
+                self._front.count_dropped("damaged")
+            log.error("%s: %d alerts were lost in the damaged file", self._name, lost)
+        for row_id in [row_id for row_id in self._known if row_id > self._loaded and row_id not in saved]:
+            _, mark, seq = self._known.pop(row_id)
+            if mark is not None:
+                mark.release(seq)
+        return True
 
     def _row_done(self, row_id: int) -> None:
+        known = self._known.get(row_id)
+        if known is not None and known[1] is not None:
+            self._known[row_id] = (known[0], None, 0)
+            known[1].release(known[2])
         self._done.append(row_id)
-        self._release(row_id)
-
-    def _release(self, row_id: int) -> None:
-        origin = self._origins.pop(row_id, None)
-        if origin is not None:
-            mark, seq = origin
-            mark.release(seq)
-
-
-# How long the end of a sink waits for its spool, in seconds.
-_END = 10.0
 
 
 def as_row(row_id: int, item: Alert | Formatted) -> Row:

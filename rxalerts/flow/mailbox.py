@@ -22,6 +22,10 @@ from rxalerts.flow.scope import Mark
 Entry = tuple[Any, float, int, Mark | None]
 
 
+# The reason for what could not be delivered before the end.
+SHUTDOWN = "shutdown"
+
+
 class Overflow(enum.StrEnum):
     """What a full mailbox does with the next alert.
 
@@ -130,7 +134,7 @@ class Mailbox:
         self._sheds = on_full in (Overflow.DROP_OLDEST, Overflow.LATEST)
         self._overflowed = 0
         self._spell = 0
-        self._spell_first = self._spell_last = 0.0
+        self._spell_first = self._spell_last = self._spell_shift = 0.0
         self._entered = 0
         self._left = 0
         self._first_in_hand = 1
@@ -242,6 +246,12 @@ class Mailbox:
             return queue.popleft()
         return None
 
+    def slip_in(self, item: Any, seq: int, mark: Mark) -> bool:
+        """Take an item that its owner keeps until it is delivered; false when there is no room for it now."""
+        if self.closed or self._depth() >= self.capacity:
+            return False
+        return self.offer(item, seq, mark) in (Offer.ACCEPTED, Offer.PRESSED)
+
     def refuse(self, item: Any, reason: str) -> Offer:
         """Drop an item at the door, counted under `reason`."""
         with self._lock:
@@ -268,19 +278,19 @@ class Mailbox:
 
     def _begin_spell(self) -> None:
         self._spell_first = self._clock()
+        self._spell_shift = time.time() - self._spell_first
 
     def _report(self, outcome: Offer, item: Any, evicted: Entry | None) -> None:
         """Tell about a drop, outside of the lock."""
         if evicted is not None:
-            victim, _, seq, mark = evicted
-            if mark is not None:
-                mark.release(seq)
-            item = victim
+            item = evicted[0]
         elif outcome in (Offer.ACCEPTED, Offer.PRESSED, Offer.FULL):
             return
         if self._on_drop is not None:
             reason = self._closed if outcome is Offer.CLOSED else None
             self._on_drop(item, reason or "overflow")
+        if evicted is not None and evicted[3] is not None:
+            evicted[3].release(evicted[2])
 
     def lose_patience(self) -> None:
         """Let `then` apply from now on until there is room again: who feeds this cannot be made to wait."""
@@ -350,8 +360,21 @@ class Mailbox:
     def failed(self, entries: Sequence[Entry], pause: float) -> None:
         """Note that an attempt to deliver `entries` failed and is repeated after `pause` seconds."""
 
-    def end(self) -> None:
-        """Give back what the mailbox itself holds open, when its sink has ended."""
+    def attempts(self, entry: Entry) -> int:
+        """Return how often an earlier process has tried to deliver `entry`."""
+        return 0
+
+    def end(self, then: Callable[[], None]) -> None:
+        """Give back what the mailbox itself holds open, when its sink has ended, and call `then` when that is done."""
+        then()
+
+    def forked(self) -> None:
+        """Give back, in a forked child, what belongs to the parent."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether everything is refused."""
+        return self._closed is not None
 
     @property
     def awaited(self) -> bool:
@@ -450,7 +473,7 @@ class Mailbox:
 
     def _spell_so_far(self) -> Loss:
         # Kept on the monotonic clock, told as the time of day.
-        shift = time.time() - self._clock()
+        shift = self._spell_shift
         return Loss(self._spell, self._spell_first + shift, self._spell_last + shift)
 
     # -- both ends ------------------------------------------------------------------------------------------

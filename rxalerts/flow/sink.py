@@ -11,14 +11,13 @@ import atexit
 import contextlib
 import logging
 import os
-import re
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from reactivex import Observable
 from reactivex.abc import ObserverBase
@@ -31,11 +30,15 @@ from rxalerts.flow.feed import Feed
 from rxalerts.flow.loop import on_io_loop, spawn
 from rxalerts.flow.mailbox import Mailbox, Offer, Overflow
 from rxalerts.flow.options import option
+from rxalerts.flow.places import dead_file, spool_file
 from rxalerts.flow.scope import current
 from rxalerts.flow.stats import DeadLetter, SinkStats, State
 from rxalerts.flow.supervisor import Flush, Reopen, Stop, Supervisor
 from rxalerts.flow.watchdog import watchdog
 from rxalerts.format import JSON, TEXT, Format, Formatted
+
+if TYPE_CHECKING:
+    from rxalerts.flow.deadbox import DeadBox
 
 log = logging.getLogger("rxalerts")
 
@@ -52,7 +55,11 @@ class Sink(ObserverBase[T_contra]):
     with `option` and return the I/O from `make_channel`.
 
     Delivery: in order per source; at most once across a crash of the process, nothing lost while it lives and
-    the policy is `block`. What is not delivered is counted in `stats()` and appears in `dead_letters`.
+    the policy is `block`; with `durable`, at least once across crashes. What is not delivered is counted in
+    `stats()` and appears in `dead_letters`, and with `dead_store` on disk. docs/guarantees.md has the whole.
+
+    Raises OptionError for a wrong option. A durable sink opens its file when it is made, and raises SinkError when
+    it cannot, or another process has it; close it even if it was never started.
     """
 
     channel_name: ClassVar[str] = ""
@@ -74,6 +81,13 @@ class Sink(ObserverBase[T_contra]):
     )
     spool_dir: str = option("", "the folder of durable sinks; by default below $XDG_STATE_HOME, or /var/lib for root")
     spool_bytes: int = option(1 << 30, "how much the spool holds at most, in bytes; then on_full applies")
+    dead_store: bool | str | os.PathLike[str] | None = option(
+        None,
+        "keep what is rejected or given up on disk for `rxalerts dead`: true (in spool_dir), a folder, or false; "
+        "if not set, durable sinks do",
+    )
+    dead_bytes: int = option(1 << 26, "how much of it is kept at most, in bytes; then the oldest goes")
+    dead_age: float | None = option(None, "for how many seconds it is kept; none: until it is purged")
     max_batch: int = option(1000, "how many alerts are handed to the channel at once, at most")
 
     def __post_init__(self) -> None:
@@ -84,10 +98,10 @@ class Sink(ObserverBase[T_contra]):
             raise OptionError("then", "cannot be block: say what happens when blocking has lasted long enough")
         if self.durable is not False and self.on_full is Overflow.LATEST:
             raise OptionError("on_full", "latest makes no sense with durable: it keeps one alert only")
-        for key in ("capacity", "max_batch", "spool_bytes"):
+        for key in ("capacity", "max_batch", "spool_bytes", "dead_bytes"):
             if getattr(self, key) < 1:
                 raise OptionError(key, f"must be 1 or more, got {getattr(self, key)}")
-        for key in ("block_timeout", "output_timeout"):
+        for key in ("block_timeout", "output_timeout", "dead_age"):
             seconds = getattr(self, key)
             if seconds is not None and seconds <= 0:
                 raise OptionError(key, f"must be more than 0 seconds, got {seconds}")
@@ -111,6 +125,11 @@ class Sink(ObserverBase[T_contra]):
         self._channel: Any = self.make_channel()
         self._clock: Callable[[], float] = time.monotonic
         self.mailbox = self.make_mailbox()
+        try:
+            self._dead_box = self.make_dead_box()
+        except BaseException:
+            self.mailbox.end(lambda: None)
+            raise
         self.supervisor = self._supervise()
 
     def _supervise(self) -> Supervisor:
@@ -129,7 +148,9 @@ class Sink(ObserverBase[T_contra]):
         if self._started:
             raise RuntimeError(f"{self.name}: has been started already")
         self._clock = clock
-        self.mailbox.end()
+        gone = threading.Event()
+        self.mailbox.end(gone.set)
+        gone.wait()
         self.mailbox = self.make_mailbox()
         self.supervisor = self._supervise()
         self._started = True
@@ -184,8 +205,27 @@ class Sink(ObserverBase[T_contra]):
 
     def spool_path(self) -> str:
         """Return the file that this sink's backlog is in when it is durable."""
-        folder = self.spool_dir if isinstance(self.durable, bool) else os.fspath(self.durable)
-        return os.path.join(folder or default_spool_dir(), f"{spool_name(self.name)}.spool")
+        return spool_file(self.name, self.durable, self.spool_dir)
+
+    def make_dead_box(self) -> DeadBox | None:
+        """Return what keeps this sink's dead letters on disk, if they are kept."""
+        path = dead_file(self.name, self.dead_store, self.durable, self.spool_dir)
+        if path is None:
+            return None
+        # As above: SQLite is loaded only by those who need it.
+        from rxalerts.flow.database import Lock
+        from rxalerts.flow.deadbox import DeadBox
+        from rxalerts.flow.deadletters import DeadLetters
+        from rxalerts.flow.spool import lock_path
+
+        shared = self.durable is not False and lock_path(self.spool_path()) == lock_path(path)
+        lock = None if shared else Lock(lock_path(path))
+        return DeadBox(self.name, DeadLetters(path, self.dead_bytes, self.dead_age), lock)
+
+    @property
+    def dead_box(self) -> DeadBox | None:
+        """What keeps this sink's dead letters on disk; None when they are not kept."""
+        return self._dead_box
 
     def render(self, item: Any) -> bytes:
         """Return the bytes of an alert, formatted already or by this sink's own `format`; no newline."""
@@ -285,6 +325,8 @@ class Sink(ObserverBase[T_contra]):
                 return
         _alive.add(self)
         watchdog.watch(self)
+        if self._dead_box is not None:
+            self._dead_box.start(self.mailbox)
 
     def _stillborn(self, reason: str) -> None:
         """Be FAILED without ever having lived: what comes, or came, goes to the dead letters."""
@@ -300,6 +342,10 @@ class Sink(ObserverBase[T_contra]):
         self._start_lock = threading.Lock()
         self._ended = threading.Event()
         self._states, self._dead = Feed(), Feed()
+        self.mailbox.forked()
+        if self._dead_box is not None:
+            self._dead_box.forked()
+            self._dead_box = None
         # Not by make_mailbox: a durable one is the parent's, and its file too.
         self.mailbox = Mailbox(self.capacity, on_drop=self._dropped)
         self.mailbox.close("forked")
@@ -364,10 +410,15 @@ class Sink(ObserverBase[T_contra]):
         if self._is_own_thread():
             return self._ended.is_set()
         # The supervisor needs a moment after its deadline to close the channel.
-        if not self._ended.wait(None if timeout is None else timeout + _GRACE):
+        if not self._ended.wait(None if timeout is None else timeout + self.grace):
             self.give_up()
             return False
         return True
+
+    @property
+    def grace(self) -> float:
+        """Seconds that the end may take beyond its timeout: to close the channel, and to write what is not on disk."""
+        return _GRACE if self.durable is False and self._dead_box is None else _DISK_GRACE
 
     async def aclose(self, timeout: float | None = None) -> bool:
         """Do the same as `close` without blocking the running event loop."""
@@ -436,8 +487,15 @@ class Sink(ObserverBase[T_contra]):
         return not self._ended.is_set()
 
     def finished(self) -> None:
-        """Note that the actor has come to its end (called by its driver)."""
-        self.mailbox.end()
+        """Note that the actor has come to its end (called by its driver): its files are closed now."""
+        box = self._dead_box
+        if box is None:
+            self.mailbox.end(self._finish)
+        else:
+            # The spool last: what is in the dead letters goes out of it.
+            box.end(lambda: self.mailbox.end(self._finish))
+
+    def _finish(self) -> None:
         self._ended.set()
         for message in self.mailbox.control():
             if isinstance(message, (Flush, Reopen)):
@@ -451,6 +509,11 @@ class Sink(ObserverBase[T_contra]):
         _alive.discard(self)
         count = self.mailbox.discard("shutdown")
         log.error("%s: still blocked when time ran out; %d alerts not delivered (shutdown)", self.name, count)
+        if self.durable is not False:
+            # What is in memory still goes to disk, whatever the channel is stuck in.
+            written = threading.Event()
+            self.mailbox.end(written.set)
+            written.wait(_DISK_GRACE)
 
     def state_changed(self, state: State) -> None:
         """Note a change of state (called by the supervisor)."""
@@ -458,18 +521,27 @@ class Sink(ObserverBase[T_contra]):
             self._state = state
             self._states.emit(state)
 
-    def rejected(self, item: Any, reason: str, attempts: int) -> None:
-        """Put a rejected item to the dead letters (called by the supervisor)."""
+    def rejected(self, item: Any, reason: str, attempts: int, done: Callable[[], None]) -> None:
+        """Put a rejected item to the dead letters (called by the supervisor), and call `done` when it is there."""
         log.warning("%s: rejected: %s", self.name, reason)
-        self._dead.emit(DeadLetter(item, "rejected", reason, attempts, time.time()))
+        now = time.time()
+        self._bury(DeadLetter(item, "rejected", reason, attempts, now, now - self.supervisor.failing_for), done)
 
     def _dropped(self, item: Any, reason: str) -> None:
         if reason == "overflow" and (since := self.mailbox.losing_since) != self._warned_loss:
             self._warned_loss = since
             log.warning("%s: full (%d alerts): dropping (%s)", self.name, self.capacity, self.on_full)
-        if self._dead.observed:
-            detail = self.supervisor.last_error or ""
-            self._dead.emit(DeadLetter(item, reason, detail, self.supervisor.failures, time.time()))
+        if self._dead.observed or self._dead_box is not None:
+            worker, now = self.supervisor, time.time()
+            detail = worker.last_error or ""
+            self._bury(DeadLetter(item, reason, detail, worker.failures, now, now - worker.failing_for), _nothing)
+
+    def _bury(self, letter: DeadLetter, done: Callable[[], None]) -> None:
+        self._dead.emit(letter)
+        if self._dead_box is None:
+            done()
+        else:
+            self._dead_box.add(letter, done)
 
     def check_blocked(self, now: float) -> None:
         """Report, once per write, one that takes longer than `output_timeout` (called by the watchdog)."""
@@ -562,6 +634,9 @@ class _Handle(ObserverBase[T_contra]):
 # Seconds that a sink gets after its deadline to close its channel in order.
 _GRACE = 0.5
 
+# The same for a sink that has files to write and to close.
+_DISK_GRACE = 10.0
+
 # Seconds that all sinks together get when the interpreter ends without their having been closed.
 _EXIT_TIMEOUT = 5.0
 
@@ -580,7 +655,7 @@ def _close_all() -> None:
     for sink in sinks:
         sink.stop(_EXIT_TIMEOUT)
     for sink in sinks:
-        if not sink.wait(max(0.0, deadline + _GRACE - time.monotonic())):
+        if not sink.wait(max(0.0, deadline + sink.grace - time.monotonic())):
             sink.give_up()
 
 
@@ -595,17 +670,8 @@ def _orphan_all() -> None:
 os.register_at_fork(after_in_child=_orphan_all)
 
 
-def default_spool_dir() -> str:
-    """Return where spools are kept when nothing says otherwise."""
-    if os.geteuid() == 0:
-        return "/var/lib/rxalerts/spool"
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(state, "rxalerts", "spool")
-
-
-def spool_name(name: str) -> str:
-    """Return a sink's name as a file name: a name from a configuration must not lead out of the folder."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".") or "sink"
+def _nothing() -> None:
+    """Nobody waits."""
 
 
 def reserve(capacity: int) -> int:

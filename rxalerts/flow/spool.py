@@ -7,22 +7,22 @@ connection only: two meet a WAL-reset corruption before SQLite 3.51.3. Nothing h
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
+import heapq
 import logging
 import os
 import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 from rxalerts.errors import SinkError
+from rxalerts.flow.database import Lock, connect, is_damage, salvage, set_aside
 
 log = logging.getLogger("rxalerts")
 
 # Version 1 is the first schema. To change it, append what leads from one version to the next.
-_MIGRATIONS: tuple[str, ...] = (
+MIGRATIONS: list[str] = [
     """
     CREATE TABLE alerts (
         id INTEGER PRIMARY KEY,
@@ -35,9 +35,12 @@ _MIGRATIONS: tuple[str, ...] = (
         content_type TEXT
     );
     CREATE TABLE totals (count INTEGER NOT NULL, bytes INTEGER NOT NULL, last_id INTEGER NOT NULL);
-    INSERT INTO totals VALUES (0, 0, 0);
+    INSERT INTO totals VALUES (0, 0, 0)
     """,
-)
+]
+
+# Checkpoints fold the log back into the file; without a limit it would stay as large as it ever was.
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "journal_size_limit = 67108864")
 
 
 class Row(NamedTuple):
@@ -54,11 +57,11 @@ class Row(NamedTuple):
     @property
     def size(self) -> int:
         """What the row counts against the cap, in bytes."""
-        return len(self.alert) + len(self.data or b"") + _OVERHEAD
+        return len(self.alert) + (len(self.data) if self.data else 0) + OVERHEAD
 
 
 # What a row costs beside its payload, roughly, in bytes.
-_OVERHEAD = 64
+OVERHEAD = 64
 
 
 class Spool:
@@ -67,73 +70,88 @@ class Spool:
     Arguments:
         path: the file; its folder is made with mode 0700, the file has mode 0600: alerts tell secrets.
 
-    Raises SinkError, naming the other process, when the file is in use, or its folder cannot be used.
+    Raises SinkError, naming the other process, when the file is in use, or when it cannot be used.
     A file that is no database any more is set aside as `<path>.corrupt-<time>`, reported, and what can still be
     read of it is taken over.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._lock = _lock(path)
+        self.count = 0
+        self.bytes = 0
+        self.last_id = 0
+        self.transactions = 0
+        self._lock = Lock(lock_path(path))
         try:
             self._connection = self._open()
         except BaseException:
             self._lock.close()
             raise
-        count, size, last_id = self._connection.execute("SELECT count, bytes, last_id FROM totals").fetchone()
-        self.count: int = count
-        self.bytes: int = size
-        self.last_id: int = last_id
 
     def _open(self) -> sqlite3.Connection:
         try:
-            return _connect(self.path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-                raise SinkError(f"{self.path}: cannot be opened: {error}; free some space") from error
-            return self._replace(error)
+            _check_log(self.path)
+            connection = self._connect()
+            self._read_totals(connection)
+            return connection
+        except sqlite3.Error as error:
+            if is_damage(error, opening=True):
+                with contextlib.suppress(sqlite3.Error):
+                    self.replace(error)
+                    return self._connection
+            raise SinkError(f"{self.path}: cannot be opened: {error}; is there space, and is it ours?") from error
 
-    def _replace(self, error: Exception) -> sqlite3.Connection:
-        """Set a corrupted file aside, begin a new one, and save what can be read."""
-        aside = f"{self.path}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}"
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(self.path + suffix, aside + suffix)
-        connection = _connect(self.path)
-        rows = list(_salvage(aside))
-        with connection:
-            connection.executemany(_INSERT, rows)
-            size = sum(Row(*row).size for row in rows)
-            last = max((row[0] for row in rows), default=0)
-            connection.execute("UPDATE totals SET count = ?, bytes = ?, last_id = ?", (len(rows), size, last))
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self.path, MIGRATIONS, f"{_COLUMNS} ORDER BY id LIMIT 1", pragmas=_PRAGMAS)
+
+    def _read_totals(self, connection: sqlite3.Connection) -> None:
+        totals = connection.execute("SELECT count, bytes, last_id FROM totals").fetchone()
+        if totals is None:
+            raise sqlite3.DatabaseError("its totals are missing")
+        self.count, self.bytes, self.last_id = totals
+
+    def replace(self, error: Exception) -> set[int]:
+        """Set a broken file aside, begin a new one, and save what can be read; returns the ids that were saved.
+
+        Raises sqlite3.Error when the new file cannot be written either.
+        """
+        with contextlib.suppress(AttributeError, sqlite3.Error):
+            self._connection.close()
+        aside = set_aside(self.path)
+        self._connection = self._connect()
+        saved = sorted({row.id: row for row in _sound(salvage(aside, "alerts", _NAMES))}.values())
+        self.count, self.bytes, self.last_id = 0, 0, max([self.last_id, *(row.id for row in saved)])
+        self.commit(saved, {})
         log.error(
-            "%s: corrupted (%s): set aside as %s; %d alerts were saved from it", self.path, error, aside, len(rows)
+            "%s: damaged (%s): set aside as %s; %d alerts were saved from it", self.path, error, aside, len(saved)
         )
-        return connection
+        return {row.id for row in saved}
 
-    def commit(self, rows: Sequence[Row], deleted: Iterable[int], failed: Iterable[tuple[int, float]] = ()) -> None:
+    def commit(
+        self, rows: Sequence[Row], deleted: Mapping[int, int], failed: Iterable[tuple[int, float]] = ()
+    ) -> None:
         """Write new rows, delete finished ones and note failed attempts, all or nothing.
 
         Arguments:
             rows: with ids above `last_id`, ascending.
-            deleted: ids of rows that were delivered or given up.
+            deleted: ids of rows that were delivered or given up, each with its size.
             failed: ids of rows whose attempt failed, and when the next one is due (epoch seconds).
         Raises sqlite3.Error when nothing of it was done, for example because the disk is full.
         """
         connection = self._connection
-        count, size = self.count + len(rows), self.bytes + sum(row.size for row in rows)
-        last_id = rows[-1].id if rows else self.last_id
+        count, size = self.count + len(rows), self.bytes + sum(row.size for row in rows) - sum(deleted.values())
+        last_id = max(rows[-1].id, self.last_id) if rows else self.last_id
+        self.transactions += 1
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_INSERT, rows)
-            for first, last in _ranges(deleted):
-                gone, freed = connection.execute(_SUM, (_OVERHEAD, first, last)).fetchone()
-                connection.execute("DELETE FROM alerts WHERE id BETWEEN ? AND ?", (first, last))
-                count, size = count - gone, size - freed
+            for first, last in ranges(deleted):
+                count -= connection.execute("DELETE FROM alerts WHERE id BETWEEN ? AND ?", (first, last)).rowcount
             connection.executemany(
                 "UPDATE alerts SET attempts = attempts + 1, next_at = ? WHERE id = ?",
                 ((next_at, row_id) for row_id, next_at in failed),
             )
+            size = max(0, size) if count else 0
             connection.execute("UPDATE totals SET count = ?, bytes = ?, last_id = ?", (count, size, last_id))
             connection.execute("COMMIT")
         except sqlite3.Error:
@@ -146,18 +164,28 @@ class Spool:
         """Return up to `limit` rows with ids above `after`, oldest first."""
         return [Row(*row) for row in self._connection.execute(_SELECT, (after, limit))]
 
-    def victims(self, after: int, size: int, *, lowest: bool) -> list[Row]:
-        """Return the rows above `after` to drop so that `size` bytes become free: the oldest, or the least urgent."""
+    def victims(self, after: int, new: Sequence[Row], size: int, *, lowest: bool) -> list[Row]:
+        """Return what to drop so that `size` bytes become free.
+
+        Arguments:
+            after: only rows above this id can go; what is older is on its way out.
+            new: rows that are about to be written, which may be dropped as well.
+            lowest: the least urgent go first, and of these the oldest; false: the oldest.
+        """
         if lowest:
             self._connection.execute("CREATE INDEX IF NOT EXISTS urgency ON alerts (priority DESC, id)")
         order = "priority DESC, id" if lowest else "id"
+        stored = (Row(*row) for row in self._connection.execute(f"{_COLUMNS} WHERE id > ? ORDER BY {order}", (after,)))
+
+        def key(row: Row) -> tuple[int, int]:
+            return (-row.priority if lowest else 0, row.id)
+
         found: list[Row] = []
-        freed = 0
-        for values in self._connection.execute(f"{_COLUMNS} WHERE id > ? ORDER BY {order}", (after,)):
-            if freed >= size:
+        for row in heapq.merge(stored, sorted(new, key=key), key=key):
+            if size <= 0:
                 break
-            found.append(Row(*values))
-            freed += found[-1].size
+            found.append(row)
+            size -= row.size
         return found
 
     def oldest(self) -> float | None:
@@ -172,67 +200,47 @@ class Spool:
 
     def close(self) -> None:
         """Close the file and let others have it."""
-        self._connection.close()
+        try:
+            self._connection.close()
+        finally:
+            self._lock.close()
+
+    def forked(self) -> None:
+        """Let go of the lock in a forked child, and leave the file alone: it is the parent's."""
+        _parents.append(self._connection)
         self._lock.close()
 
 
-_COLUMNS = "SELECT id, priority, at, attempts, alert, data, content_type FROM alerts"
+# Connections of a parent process: closing one here would disturb the parent.
+_parents: list[Any] = []
+
+_NAMES = "id, priority, at, attempts, alert, data, content_type"
+_COLUMNS = f"SELECT {_NAMES} FROM alerts"
 _SELECT = f"{_COLUMNS} WHERE id > ? ORDER BY id LIMIT ?"
-_INSERT = "INSERT INTO alerts (id, priority, at, attempts, alert, data, content_type) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_SUM = (
-    "SELECT count(*), coalesce(sum(length(alert) + length(coalesce(data, '')) + ?), 0)"
-    " FROM alerts WHERE id BETWEEN ? AND ?"
-)
+_INSERT = f"INSERT INTO alerts ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    """Open or make the file and bring it to the newest schema."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        os.chmod(path, 0o600)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        # Checkpoints fold the log back into the file; without a limit it would stay as large as it ever was.
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(_MIGRATIONS):
-            raise SinkError(
-                f"{path}: written by a newer version of rxalerts (schema {version}, this one knows "
-                f"{len(_MIGRATIONS)}): run that version, or move the file away"
-            )
-        for number, migration in enumerate(_MIGRATIONS[version:], version + 1):
-            connection.executescript(f"BEGIN; {migration}; PRAGMA user_version = {number}; COMMIT;")
-        connection.execute("SELECT count, bytes, last_id FROM totals").fetchone()
-        connection.execute(f"{_COLUMNS} ORDER BY id LIMIT 1").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def lock_path(path: str) -> str:
+    """Return the lock of the sink whose spool or dead letters are at `path`.
+
+    >>> lock_path("/spool/http.spool"), lock_path("/spool/http.dead")
+    ('/spool/http.lock', '/spool/http.lock')
+    """
+    return f"{os.path.splitext(path)[0]}.lock"
 
 
-def _salvage(path: str) -> Iterator[tuple[int, int, float, int, bytes, bytes | None, str | None]]:
-    """Yield the rows of a damaged file that can still be read, from both ends towards the damage."""
-    try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    except sqlite3.Error:
-        return
-    seen: set[int] = set()
-    with contextlib.closing(connection):
-        for direction in ("ASC", "DESC"):
-            try:
-                for row in connection.execute(f"{_COLUMNS} ORDER BY id {direction}"):
-                    if row[0] in seen:
-                        break
-                    seen.add(row[0])
-                    yield row
-            except sqlite3.Error as error:
-                log.debug("%s: %s", path, error)
+def _sound(rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+    """Yield those rows of a broken file that are what they should be."""
+    kinds: tuple[Any, ...] = (int, int, float, int, bytes, (bytes, type(None)), (str, type(None)))
+    for row in rows:
+        if row[0] > 0 and all(isinstance(value, kind) for value, kind in zip(row, kinds, strict=True)):
+            yield Row(*row)
 
 
-def _ranges(ids: Iterable[int]) -> Iterator[tuple[int, int]]:
+def ranges(ids: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Yield the ids as ranges without gaps.
 
-    >>> list(_ranges([3, 1, 2, 7]))
+    >>> list(ranges([3, 1, 2, 7]))
     [(1, 3), (7, 7)]
     """
     ordered = sorted(ids)
@@ -246,31 +254,32 @@ def _ranges(ids: Iterable[int]) -> Iterator[tuple[int, int]]:
     yield first, ordered[-1]
 
 
-def _lock(path: str) -> IO[str]:
-    """Take the file for this process; it is let go when the process ends, however it ends."""
-    folder = os.path.dirname(path) or "."
+def _check_log(path: str) -> None:
+    """Set a write-ahead log aside whose beginning is damaged: SQLite would pass over it without a word."""
+    wal = f"{path}-wal"
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        lock = open(f"{path}.lock", "a+", opener=_private)
-    except OSError as error:
-        raise SinkError(f"{folder}: cannot keep a spool here: {error.strerror}; set spool_dir") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        lock.close()
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise
-        raise SinkError(
-            f"{path}: in use by another process (pid {owner}): stop it, or give this sink another name or spool_dir"
-        ) from None
-    lock.seek(0)
-    lock.truncate()
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
+        with open(wal, "rb") as file:
+            head = file.read(32)
+    except OSError:
+        return
+    if not head or _is_log_head(head):
+        return
+    aside = set_aside(wal)
+    log.error("%s: damaged: set aside as %s; what came last before the crash may be missing", wal, aside)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def _is_log_head(head: bytes) -> bool:
+    """Tell whether a write-ahead log begins as it should: with its magic number and the checksum of its head."""
+    if len(head) < 32:
+        # Shorter than its own head: a crash while it was begun.
+        return True
+    magic = int.from_bytes(head[:4], "big")
+    if magic not in (0x377F0682, 0x377F0683):
+        return False
+    order = ">" if magic & 1 else "<"
+    one = other = 0
+    words = struct.unpack(f"{order}6I", head[:24])
+    for x, y in zip(words[::2], words[1::2], strict=True):
+        one = (one + x + other) & 0xFFFFFFFF
+        other = (other + y + one) & 0xFFFFFFFF
+    return struct.unpack(">2I", head[24:]) == (one, other)

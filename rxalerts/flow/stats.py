@@ -32,7 +32,8 @@ class DeadLetter:
     """An item that a sink did not deliver.
 
     `reason` is what it is counted under (`overflow`, `rejected`, `closed`, `failed`, `shutdown`), `detail` says
-    more, `attempts` how often it was tried, `at` when it was given up (epoch seconds).
+    more, `attempts` how often it was tried, `at` when it was given up, `first` when it was tried first (epoch
+    seconds; 0: at the same time).
     """
 
     item: Any
@@ -40,6 +41,7 @@ class DeadLetter:
     detail: str
     attempts: int
     at: float
+    first: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Host(Protocol):
     """What the supervisor needs of the sink around it."""
 
     def state_changed(self, state: State) -> None: ...
-    def rejected(self, item: Any, reason: str, attempts: int) -> None: ...
+    def rejected(self, item: Any, reason: str, attempts: int, done: Callable[[], None]) -> None: ...
 
 
 class Supervisor:
@@ -181,6 +181,11 @@ class Supervisor:
                         self._set_state(State.DRAINING)
                 case _:
                     raise TypeError(f"unknown control message {message!r}")
+
+    @property
+    def failing_for(self) -> float:
+        """For how many seconds attempts have been failing; 0 when the last one did not."""
+        return 0.0 if self._failing_since is None else self._clock() - self._failing_since
 
     @property
     def buffered(self) -> int:
@@ -313,9 +318,10 @@ class Supervisor:
 
     def _refused(self, entry: Entry, reason: str) -> None:
         self.rejected += 1
-        self._host.rejected(entry[0], reason, self._attempts)
         self._mailbox.settle([entry])
-        self._mailbox.confirm([entry])
+        # Finished when it is in the dead letters, if they are kept.
+        attempts = self._attempts + self._mailbox.attempts(entry)
+        self._host.rejected(entry[0], reason, attempts, lambda: self._mailbox.confirm([entry]))
 
     def _recovered(self) -> None:
         if self.failures:
@@ -395,11 +401,14 @@ class Supervisor:
         if self._retry.exhausted(self.failures, now - self._failing_since):
             self._fail(f"{self.last_error}; gave up after {self.failures} attempts")
             return
+        tried = self._hand[: self._limit]
         # The first attempt afterwards is a probe: one alert, not a whole batch, into what may still be broken.
         self._limit = 1
-        pause = self._retry.pause(self.failures, at_least=getattr(error, "after", 0.0))
+        # The pauses go on growing from where an earlier process was.
+        failures = self.failures + (self._mailbox.attempts(tried[0]) if tried else 0)
+        pause = self._retry.pause(failures, at_least=getattr(error, "after", 0.0))
         level = logging.WARNING if self.failures == 1 else logging.INFO
-        self._mailbox.failed(self._hand, pause)
+        self._mailbox.failed(tried, pause)
         log.log(level, "%s: %s; next attempt in %.1f s", self._name, self.last_error, pause)
         yield from self._close_channel()
         if self._stop is None:

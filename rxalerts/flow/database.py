@@ -1,0 +1,208 @@
+"""What the spool and the dead letters need of SQLite: private files, a lock, a schema, and a way out of damage."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+from rxalerts.errors import SinkError
+
+log = logging.getLogger("rxalerts")
+
+Values = tuple[Any, ...]
+
+
+class Lock:
+    """Takes a sink's files for this process; the kernel lets go of it when the process ends, however it ends.
+
+    Arguments:
+        path: the lock file; its folder is made with mode 0700. The owner's process id is in it.
+
+    Raises SinkError, naming the owner, when somebody has it, or when nothing can be written here.
+
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "file.lock")
+    >>> lock = Lock(path)
+    >>> Lock.owner(path) == os.getpid()
+    True
+    >>> lock.close()
+    >>> Lock.owner(path) is None
+    True
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        folder = make_folder(path)
+        try:
+            self._file: IO[str] = open(path, "a+", opener=private)
+        except OSError as error:
+            raise SinkError(
+                f"{folder}: cannot keep alerts here: {error.strerror}: set spool_dir to a folder of your own"
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = _number_in(self._file)
+            self._file.close()
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            who = "another sink of this process" if owner == os.getpid() else f"another process (pid {owner or '?'})"
+            raise SinkError(
+                f"{path}: in use by {who}: stop it, or give this sink another name or spool_dir"
+            ) from None
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._file.close()
+
+    @staticmethod
+    def owner(path: str) -> int | None:
+        """Return the process that has it (0 if it did not say); None when nobody has."""
+        try:
+            with open(path, "r+", opener=private) as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    return _number_in(file)
+        except OSError:
+            return None
+        return None
+
+
+def _number_in(file: IO[str]) -> int:
+    file.seek(0)
+    text = file.read(20).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def make_folder(path: str) -> str:
+    """Make the folder that `path` is in, for this user only; raises SinkError when that cannot be."""
+    folder = os.path.dirname(path) or "."
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"{folder}: cannot be made: {error.strerror}: set spool_dir to a folder of your own") from error
+    return folder
+
+
+def private(path: str, flags: int) -> int:
+    """Open as `open` does, a new file for this user only, and no symbolic link that others may have put there."""
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def connect(path: str, migrations: Sequence[str], probe: str, *, pragmas: Sequence[str]) -> sqlite3.Connection:
+    """Open or make a database and bring it to the newest schema.
+
+    Arguments:
+        path: the file; a new one gets mode 0600.
+        migrations: the statements that lead from version 0 to 1, from 1 to 2 …
+        probe: a query that every good file can answer.
+        pragmas: what is set first.
+
+    Raises SinkError for a file of a newer version, sqlite3.Error for one that cannot be used.
+    """
+    try:
+        os.close(private(path, os.O_RDWR | os.O_CREAT))
+    except OSError as error:
+        raise SinkError(f"{path}: cannot be opened: {error.strerror}") from error
+    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(migrations):
+            raise SinkError(
+                f"{path}: written by a newer version of rxalerts (schema {version}, this one knows "
+                f"{len(migrations)}): run that version, or move the file away"
+            )
+        if version < len(migrations):
+            _migrate(connection, migrations, version)
+        connection.execute(probe).fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str], version: int) -> None:
+    """Take the steps that are missing, all or nothing; another process may be doing the same."""
+    connection.execute("BEGIN IMMEDIATE")
+    now = connection.execute("PRAGMA user_version").fetchone()[0]
+    for number, migration in enumerate(migrations[now:], now + 1):
+        for statement in filter(None, map(str.strip, migration.split(";"))):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute("COMMIT")
+
+
+# What SQLite says of a file that is broken, and not only hard to reach at the moment.
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def is_damage(error: sqlite3.Error, *, opening: bool = False) -> bool:
+    """Tell whether an error means that the file itself is broken.
+
+    While `opening`, missing tables do: SQLite calls that a wrong statement.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        # Raised by the module itself: text that is none, for example.
+        return isinstance(error, sqlite3.DatabaseError)
+    return code & 0xFF in _DAMAGE or (opening and code & 0xFF == sqlite3.SQLITE_ERROR)
+
+
+def set_aside(path: str) -> str:
+    """Rename a broken database, with its journals, and return its new name."""
+    aside = f"{path}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 1_000_000:06d}"
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path + suffix, aside + suffix)
+    return aside
+
+
+def salvage(path: str, table: str, columns: str) -> Iterator[Values]:
+    """Yield the rows of a broken file that can still be read; the first column is their number.
+
+    Where reading stops, it goes on from the other end, and then in the middle of what is left.
+    """
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+    except sqlite3.Error:
+        return
+    with contextlib.closing(connection):
+        gaps = [(0, 2**62)]
+        tries = 0
+        while gaps and tries < _TRIES:
+            low, high = gaps.pop()
+            tries += 1
+            for direction in ("ASC", "DESC"):
+                last = None
+                try:
+                    for row in connection.execute(
+                        f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id {direction}", (low, high)
+                    ):
+                        last = row[0]
+                        yield row
+                    low = high + 1
+                    break
+                except sqlite3.Error as error:
+                    log.debug("%s: %s", path, error)
+                if last is not None:
+                    low, high = (last + 1, high) if direction == "ASC" else (low, last - 1)
+            if low < high:
+                middle = (low + high) // 2
+                gaps += [(middle + 1, high), (low, middle)]
+
+
+# How often reading is begun anew in a broken file: a gap of a thousand rows is narrowed down in a few hundred tries.
+_TRIES = 5000
