@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from rxalerts.format import escape
 from rxalerts.sinks._descendants import Family
@@ -34,32 +33,6 @@ TERM_PATIENCE = 1.0
 _LAST_WORDS = 0.2
 # How often to look where the kernel has no pidfd (before Linux 5.3), in seconds.
 _TICK = 0.02
-
-
-@dataclass(slots=True)
-class Orders:
-    """What the sink's owner has asked for while a hook may be waiting for a program.
-
-    `stopping`: there will be no more alerts. `deadline` (monotonic): when what is left is given up. `hurried`: a
-    program gets no time to end. `reopen`: the program shall be replaced.
-    """
-
-    stopping: bool = False
-    deadline: float | None = None
-    hurried: bool = False
-    reopen: bool = False
-
-    def stop(self, timeout: float | None) -> None:
-        """Note a stop; of several the soonest counts."""
-        self.stopping = True
-        if timeout is not None:
-            until = time.monotonic() + timeout
-            self.deadline = until if self.deadline is None else min(self.deadline, until)
-
-    @property
-    def out_of_time(self) -> bool:
-        """Whether the deadline has passed."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
 
 
 class Process:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from rxalerts.flow.channel import Batch, Channel, Fatal, Retryable
-from rxalerts.sinks._process import Orders, Process, missing
+from rxalerts.sinks._orders import Orders
+from rxalerts.sinks._process import Process, missing
 
 log = logging.getLogger("rxalerts")
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from rxalerts.flow.channel import Retryable
+from rxalerts.sinks._orders import Orders
 from rxalerts.sinks._syslog_message import Message
 from rxalerts.sinks._syslog_transport import (
     SETTLE,
@@ -32,6 +33,8 @@ _MEMORY = 1.0
 _MEMORY_LENGTH = 10_000
 # How long a receiver may take to refuse our certificate after the handshake (TLS 1.3), in seconds.
 _VERDICT = 0.3
+# How often a wait looks whether something else was asked for, in seconds.
+_TICK = 0.1
 _CHUNK = 1 << 16
 
 
@@ -51,11 +54,13 @@ class StreamTransport(Transport):
         timeout: float,
         max_length: int | None,
         cut: Cut,
+        orders: Orders,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         super().__init__(name, timeout, max_length, cut)
         self._host = host
         self._port = port
+        self._orders = orders
         self._tls = tls
         self._sock: socket.socket | None = None
         self._recent: deque[tuple[float, bytes]] = deque(maxlen=_MEMORY_LENGTH)
@@ -65,6 +70,7 @@ class StreamTransport(Transport):
     # -- connecting -----------------------------------------------------------------------------------------
 
     def connect(self) -> None:
+        self._orders.reopen = False
         try:
             sock = socket.create_connection((self._host, self._port), self._timeout)
         except socket.gaierror as error:
@@ -176,14 +182,17 @@ class StreamTransport(Transport):
 
     def _push(self, frames: Sequence[bytes]) -> None:
         assert self._sock is not None
-        self._sock.settimeout(self._timeout)
+        self._sock.settimeout(_TICK)
         data = memoryview(b"".join(frames))
         offset = 0
         while offset < len(data):
             try:
                 offset += self._sock.send(data[offset : offset + _CHUNK])
             except TimeoutError:
-                raise Lost(f"has taken nothing for {self._timeout:g} s") from None
+                # A receiver that is there and does not read is waited for: it would read the same twice, if we
+                # began anew. One that is not there any more is the kernel's business (TCP_USER_TIMEOUT).
+                if self._orders.out_of_time or self._orders.reopen:
+                    raise Lost("takes nothing") from None
 
     # -- knowing what became of it --------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ class UnixTransport(Transport):
     def __init__(self, path: str, timeout: float, max_length: int | None, cut: Cut) -> None:
         super().__init__(path, timeout, max_length, cut)
         self._sock: socket.socket | None = None
-        self._identity: tuple[int, int] | None = None
+        self._identity: tuple[int, int, int] | None = None
         self._ceiling = 0
         self._stream = False
         # Sent to a daemon that lives, and not read yet: at most what fits into its queue.
@@ -73,12 +73,13 @@ class UnixTransport(Transport):
         self._stream = kind == socket.SOCK_STREAM
         self._sock = sock
 
-    def _who(self) -> tuple[int, int] | None:
+    def _who(self) -> tuple[int, int, int] | None:
         try:
             status = os.stat(self.name)
         except OSError:
             return None
-        return status.st_dev, status.st_ino
+        # The inode's number alone may come back at once.
+        return status.st_dev, status.st_ino, status.st_ctime_ns
 
     def close(self) -> None:
         if not self._full:

@@ -11,7 +11,8 @@ from rxalerts.flow.channel import Channel
 from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.format import Formatted
-from rxalerts.sinks._process import TERM_PATIENCE, Orders
+from rxalerts.sinks._orders import Orders
+from rxalerts.sinks._process import TERM_PATIENCE
 from rxalerts.sinks._program_each import EachOptions, ProgramForEach, RunCounts
 from rxalerts.sinks._program_kept import KeptOptions, KeptProgram
 

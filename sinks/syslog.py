@@ -6,7 +6,7 @@ import logging
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from rxalerts.flow.channel import Batch, Channel, Retryable
 from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.format import Format, Formatted
+from rxalerts.sinks._orders import Orders
 from rxalerts.sinks._syslog_message import FACILITIES, SHORTEST, Composer, Message
 from rxalerts.sinks._syslog_stream import StreamTransport
 from rxalerts.sinks._syslog_transport import Transport, UdpTransport
@@ -73,8 +74,11 @@ class SyslogSink(ThreadSink[Alert | Formatted]):
     client_cert: str = option("", "tls: PEM file of our own certificate", kw_only=True)
     client_key: str = option("", "tls: PEM file of its key; empty: it is in client_cert", kw_only=True)
     timeout: float = option(
-        10.0, "seconds for connecting, and for a daemon that takes nothing, before it is tried anew", kw_only=True
+        10.0,
+        "seconds for connecting, and for a local daemon that takes nothing, before the next attempt",
+        kw_only=True,
     )
+    _orders: Orders = field(default_factory=Orders, init=False)
 
     def validate(self) -> None:
         if not _IDENT.match(self.ident):
@@ -105,6 +109,16 @@ class SyslogSink(ThreadSink[Alert | Formatted]):
 
     def make_channel(self) -> Channel:
         return _SyslogChannel(self)
+
+    def reopen(self, timeout: float | None = 0.0) -> bool:
+        """Connect anew, as SIGUSR1 does; also when the receiver has stopped reading."""
+        self._orders.reopen = True
+        return super().reopen(timeout)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Ask for the end and do not wait: deliver what is inside, within `timeout` seconds, then close."""
+        self._orders.stop(timeout)
+        super().stop(timeout)
 
     @property
     def cut(self) -> int:
@@ -141,7 +155,7 @@ class SyslogSink(ThreadSink[Alert | Formatted]):
         if scheme == "udp":
             return UdpTransport(self.address, host, port, self.timeout, self.max_length, cut)
         tls = self._tls_again if scheme == "tls" else None
-        return StreamTransport(self.address, host, port, self.timeout, self.max_length, cut, tls)
+        return StreamTransport(self.address, host, port, self.timeout, self.max_length, cut, self._orders, tls)
 
 
 class _SyslogChannel(Channel):
