@@ -58,7 +58,12 @@ def test_values_come_one_at_a_time() -> None:
         inside -= 1
 
     feed.observable.subscribe(observe)
-    threads = [threading.Thread(target=lambda: [feed.emit(n) for n in range(500)]) for _ in range(4)]
+
+    def emit() -> None:
+        for number in range(500):
+            feed.emit(number)
+
+    threads = [threading.Thread(target=emit) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -70,7 +75,12 @@ def test_an_observer_may_leave_while_it_is_called() -> None:
     """Leaving from within the call is allowed."""
     feed: Feed[int] = Feed()
     seen: list[int] = []
-    subscription = feed.observable.subscribe(lambda value: (seen.append(value), subscription.dispose()) and None)
+
+    def once(value: int) -> None:
+        seen.append(value)
+        subscription.dispose()
+
+    subscription = feed.observable.subscribe(once)
     feed.emit(1)
     feed.emit(2)
     assert seen == [1]

@@ -10,6 +10,7 @@ import pytest
 import reactivex
 from reactivex import Observable, Subject
 from reactivex import operators as rx
+from reactivex.abc import ObserverBase
 
 from rxalerts.flow.mailbox import Mailbox
 from rxalerts.flow.scope import Bundle, Scope, current
@@ -74,13 +75,11 @@ def test_several_sources_into_one_sink() -> None:
     sink: RecordingSink[tuple[int, int]] = RecordingSink(capacity=10, max_batch=5)
     sink.block()
     ends = [sink.observer() for _ in range(4)]
-    threads = [
-        threading.Thread(
-            target=lambda name=name, end=end: from_iterable([(name, n) for n in range(300)]).subscribe(end),
-            daemon=True,
-        )
-        for name, end in enumerate(ends)
-    ]
+
+    def emit(name: int, end: ObserverBase[tuple[int, int]]) -> None:
+        from_iterable([(name, number) for number in range(300)]).subscribe(end)
+
+    threads = [threading.Thread(target=emit, args=(name, end), daemon=True) for name, end in enumerate(ends)]
     for thread in threads:
         thread.start()
     eventually(lambda: sink.mailbox.depth >= sink.capacity + 1, "the sink to be full")

@@ -1,6 +1,7 @@
 """The sink as others see it: options, signals from any thread or loop, its end, its statistics."""
 
 import asyncio
+import functools
 import logging
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from reactivex import Subject
+from reactivex.abc import ObserverBase
 
 from rxalerts import Alert
 from rxalerts.errors import OptionError
@@ -57,6 +59,12 @@ class LoopSink(AsyncSink[Any]):
         return _LoopChannel(self)
 
 
+def feed(observer: ObserverBase[int], numbers: range) -> None:
+    """Send numbers as a foreign stream does."""
+    for number in numbers:
+        observer.on_next(number)
+
+
 def test_async_sinks_keep_the_rules() -> None:
     """A sink on the private event loop keeps every rule that one on a thread does."""
     check_sink(LoopSink)
@@ -65,7 +73,7 @@ def test_async_sinks_keep_the_rules() -> None:
 def test_recording_sinks_keep_the_rules() -> None:
     """The kit's own sink keeps the rules, buffered too."""
     check_sink(RecordingSink, items=range(40))
-    check_sink(lambda **options: RecordingSink(buffered=True, **options), items=range(40))
+    check_sink(functools.partial(RecordingSink[int], buffered=True), items=range(40))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +102,7 @@ def test_a_foreign_stream_in_a_thread_waits() -> None:
     sink.block()
     subject: Subject[int] = Subject()
     subject.subscribe(sink)
-    thread = threading.Thread(target=lambda: [subject.on_next(n) for n in range(100)], daemon=True)
+    thread = threading.Thread(target=lambda: feed(subject, range(100)), daemon=True)
     thread.start()
     assert sink.stuck.wait(10)
     eventually(lambda: sink.mailbox.depth == 4, "the sink to be full")
@@ -121,7 +129,7 @@ def test_a_foreign_stream_is_let_go_when_the_sink_fails() -> None:
     """Nobody waits for a sink that has ended."""
     sink: RecordingSink[int] = RecordingSink(capacity=2)
     sink.block()
-    thread = threading.Thread(target=lambda: [sink.on_next(n) for n in range(10)], daemon=True)
+    thread = threading.Thread(target=lambda: feed(sink, range(10)), daemon=True)
     thread.start()
     assert sink.stuck.wait(10)
     sink.stop(0)

@@ -115,7 +115,11 @@ def test_inside_a_running_loop_a_source_takes_a_thread() -> None:
         seen: list[int] = []
         done = asyncio.Event()
         loop = asyncio.get_running_loop()
-        from_iterable(range(5)).subscribe(seen.append, None, lambda: loop.call_soon_threadsafe(done.set))
+
+        def end() -> None:
+            loop.call_soon_threadsafe(done.set)
+
+        from_iterable(range(5)).subscribe(seen.append, None, end)
         await asyncio.wait_for(done.wait(), 10)
         return seen
 
@@ -173,11 +177,16 @@ def test_check_source_finds_broken_sources(produce: Callable[[Source[int], Emitt
         check_source(Broken, timeout=2)
 
 
+def tenfold(number: int) -> int:
+    """Return ten times the number."""
+    return number * 10
+
+
 def test_operators_on_top_of_a_source() -> None:
     """A source is an Observable as any other: pipe, share, subscribe twice."""
     source = from_iterable([1, 2, 3])
     seen: list[int] = []
-    stream = source.pipe(rx.map(lambda n: n * 10))
+    stream = source.pipe(rx.map(tenfold))
     stream.subscribe(seen.append)
     stream.subscribe(seen.append)
     assert seen == [10, 20, 30] * 2

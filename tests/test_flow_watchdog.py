@@ -55,11 +55,19 @@ def test_its_thread_ends_when_nothing_is_left_and_comes_back() -> None:
 def test_it_keeps_no_sink_alive() -> None:
     """A sink that nobody else holds goes, although it was never forgotten."""
     dog, other = Watchdog(), Watched()
-    sink = Watched()
-    reference = weakref.ref(sink)
-    dog.watch(sink)
     dog.watch(other)
-    eventually(lambda: sink.looks, "a look")
-    del sink
-    eventually(lambda: (gc.collect(), reference() is None)[1], "the sink to go")
+
+    def live() -> weakref.ref[Watched]:
+        sink = Watched()
+        dog.watch(sink)
+        eventually(lambda: sink.looks, "a look")
+        return weakref.ref(sink)
+
+    reference = live()
+
+    def gone() -> bool:
+        gc.collect()
+        return reference() is None
+
+    eventually(gone, "the sink to go")
     dog.forget(other)

@@ -14,6 +14,11 @@ from rxalerts.flow.watermark import Watermark
 from rxalerts.testing import RecordingSink, eventually
 
 
+def by_three(number: int) -> bool:
+    """Tell whether a number is a multiple of three."""
+    return number % 3 == 0
+
+
 class Numbered(Source[int]):
     """Emits numbers with a mark."""
 
@@ -67,7 +72,7 @@ def test_several_sinks_and_a_filter() -> None:
     other: RecordingSink[int] = RecordingSink(name="other")
     stream = Numbered(100, mark).pipe(rx.publish())
     other.block()
-    stream.pipe(rx.filter(lambda n: n % 3 == 0)).subscribe(one)
+    stream.pipe(rx.filter(by_three)).subscribe(one)
     stream.subscribe(other)
     stream.connect()
     eventually(lambda: len(one.written) == 33, "the first sink")
