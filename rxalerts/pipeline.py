@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from itertools import count
+from types import FrameType
 from typing import Any
 
 import reactivex
@@ -15,6 +19,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
+from rxalerts.display import html_of
 from rxalerts.flow.chain import Chain
 from rxalerts.flow.guard import Faults, counted_by
 from rxalerts.flow.sink import Sink
@@ -44,6 +49,7 @@ class Route:
     operators: tuple[Operator, ...]
     sinks: tuple[Sink[Any], ...]
     when: When | None = None
+    _repr_html_ = html_of
 
 
 def route(*operators: Operator, to: Sink[Any] | Sequence[Sink[Any]], when: When | None = None) -> Route:
@@ -119,6 +125,7 @@ class Report:
     errors: tuple[str, ...] = ()
     faults: dict[str, int] = field(default_factory=dict[str, int])
     faulty: int = 0
+    _repr_html_ = html_of
 
     @property
     def lost(self) -> int:
@@ -179,13 +186,23 @@ def _nobody(_: Any) -> None:
 
 
 class _Generation:
-    """The branches of one time, and the threads that are sending an alert through them."""
+    """The branches of one time, and whether any alert is on its way through them.
 
-    __slots__ = ("branches", "running")
+    Two counters, because the step of a counter is atomic and costs next to nothing.
+    """
+
+    __slots__ = ("_entered", "_left", "branches", "enter", "leave")
 
     def __init__(self, branches: Iterable[_Branch] = ()) -> None:
         self.branches = tuple(branches)
-        self.running: list[int] = []
+        self._entered, self._left = count(), count()
+        self.enter, self.leave = self._entered.__next__, self._left.__next__
+
+    @property
+    def running(self) -> bool:
+        # In this order: what leaves in between makes it look busy for a moment longer, never at rest too soon.
+        left = next(copy(self._left))
+        return next(copy(self._entered)) != left
 
 
 class Hub(ObserverBase[Any]):
@@ -218,18 +235,21 @@ class Hub(ObserverBase[Any]):
 
     def refuse_own_emission(self) -> None:
         """Raise RuntimeError when the caller runs in the middle of an emission."""
-        if threading.get_ident() in self._generation.running:
+        # Looked up on the stack, so that emissions need not note who they are.
+        frame: FrameType | None = inspect.currentframe()
+        while frame is not None and frame.f_code is not Hub.on_next.__code__:
+            frame = frame.f_back
+        if frame is not None:
             raise RuntimeError("the routes cannot be swapped from within an emission: do it on another thread")
 
     def on_next(self, value: Any) -> None:
-        ident = threading.get_ident()
         generation = self._generation
-        generation.running.append(ident)
+        generation.enter()
         while generation is not self._generation:
             # Swapped in between: the old ones may be at rest already.
-            generation.running.remove(ident)
+            generation.leave()
             generation = self._generation
-            generation.running.append(ident)
+            generation.enter()
         try:
             for branch in generation.branches:
                 try:
@@ -237,7 +257,7 @@ class Hub(ObserverBase[Any]):
                 except Exception as error:
                     self._cut(branch, error)
         finally:
-            generation.running.remove(ident)
+            generation.leave()
 
     def _cut(self, branch: _Branch, error: Exception) -> None:
         log.exception("a route failed; the other routes go on")
@@ -282,6 +302,8 @@ class Pipeline:
     The source runs on a thread of its own, so that a KeyboardInterrupt never falls between reading an alert and
     handing it over. Delivery is that of the sinks; the report tells about every alert.
     """
+
+    _repr_html_ = html_of
 
     def __init__(
         self,

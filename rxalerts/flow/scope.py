@@ -63,14 +63,14 @@ class Scope:
         self.previous: Scope | None = None
 
     def __enter__(self) -> Scope:
-        self.previous = _local.scope
-        _local.scope = self
+        self.previous = LOCAL.scope
+        LOCAL.scope = self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _local.scope = self.previous
+        LOCAL.scope = self.previous
         self.previous = None
 
     def wait(self, stopped: threading.Event | None = None) -> None:
@@ -118,12 +118,13 @@ class _Local(threading.local):
     scope: Scope | None = None
 
 
-_local = _Local()
+# The running emission's scope, per thread.
+LOCAL = _Local()
 
 
 def current() -> Scope | None:
     """Return the scope of the emission that runs on this thread, if a source of ours made it."""
-    return _local.scope
+    return LOCAL.scope
 
 
 def _when_all_low(pressed: Sequence[Pressed], done: Callable[[], None]) -> None:

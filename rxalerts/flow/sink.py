@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from reactivex import Observable
 from reactivex.abc import ObserverBase
 
+from rxalerts.display import html_of
 from rxalerts.errors import OptionError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import AsyncChannel, Channel
@@ -31,7 +32,7 @@ from rxalerts.flow.loop import on_io_loop, spawn
 from rxalerts.flow.mailbox import Mailbox, Offer, Overflow
 from rxalerts.flow.options import option
 from rxalerts.flow.places import dead_file, spool_file
-from rxalerts.flow.scope import current
+from rxalerts.flow.scope import LOCAL
 from rxalerts.flow.stats import DeadLetter, SinkStats, State
 from rxalerts.flow.supervisor import Flush, Reopen, Stop, Supervisor
 from rxalerts.flow.watchdog import watchdog
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from rxalerts.flow.deadbox import DeadBox
 
 log = logging.getLogger("rxalerts")
+
+# Looked up once: the hot path of every alert.
+_ACCEPTED = Offer.ACCEPTED
 
 T_contra = TypeVar("T_contra", contravariant=True)
 
@@ -63,6 +67,7 @@ class Sink(ObserverBase[T_contra]):
     """
 
     channel_name: ClassVar[str] = ""
+    _repr_html_ = html_of
 
     name: str = option("", "name in logs, reports and statistics; the channel's name if empty")
     format: Format | str = option("text", "text or json: how an alert that is not formatted yet is rendered")
@@ -245,15 +250,16 @@ class Sink(ObserverBase[T_contra]):
             raise TypeError(f"{self.name}: on_next(None): None is no alert")
         if not self._started:
             self.start()
-        scope = current()
+        scope = LOCAL.scope
         if scope is None:
             self._foreign(value)
             return
         outcome = self.mailbox.offer(value, scope.seq, scope.mark)
-        if outcome is Offer.PRESSED:
-            scope.pressed.append(self.mailbox)
-        elif outcome is Offer.OVERFLOW:
-            self._overflowed()
+        if outcome is not _ACCEPTED:
+            if outcome is Offer.PRESSED:
+                scope.pressed.append(self.mailbox)
+            elif outcome is Offer.OVERFLOW:
+                self._overflowed()
 
     def _foreign(self, value: T_contra) -> None:
         may_wait = not _on_a_loop() and threading.current_thread() is not self._worker()
