@@ -38,6 +38,10 @@ class ChannelConfig:
         """Make the sink; it is not started. Raises OptionError where an option is wrong."""
         return sink_classes()[self.channel](**copy.deepcopy(self.options))
 
+    def stand_in(self) -> Sink[Any]:
+        """Make a sink with these options that opens nothing and must not be started: it can only render."""
+        return check_options(sink_classes()[self.channel], self.options)
+
     def operators(self) -> list[Callable[[Any], Any]]:
         """Make the operators that stand before the sink, in order."""
         return build_steps(self.steps)
@@ -70,14 +74,15 @@ def read_format(section: Section, general: Format) -> Any:
     return dataclasses.replace(general, **switches)
 
 
-def check_options(sink: type[Sink[Any]], options: Mapping[str, Any]) -> None:
-    """Raise what the sink raises for these options, without opening anything.
+def check_options(sink: type[Sink[Any]], options: Mapping[str, Any]) -> Sink[Any]:
+    """Raise what the sink raises for these options, without opening anything; returns one that must not be started.
 
     The sink is made with a plain mailbox and an empty channel, because the real ones may hold files or locks
     that a running sink of the same configuration uses.
     """
     probe: Any = type(sink.__name__, (_Probe, sink), {"__module__": sink.__module__})
-    probe(**copy.deepcopy(dict(options)))
+    made: Sink[Any] = probe(**copy.deepcopy(dict(options)))
+    return made
 
 
 class _Probe:
