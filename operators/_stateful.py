@@ -242,6 +242,7 @@ class Stateful:
     """
 
     def __init__(self, setup: Setup, make: Callable[[ObserverBase[Alert]], Session]) -> None:
+        self.label = setup.name  # in drawings
         self._setup = setup
         self._make = make
         self._latest: Session | None = None

@@ -49,7 +49,7 @@ def at_least(priority: str | int | Priority) -> Callable[[Observable[A]], Observ
 
         return each
 
-    return chained(step)
+    return chained(step, f"at_least {limit}")
 
 
 def where(
@@ -98,7 +98,7 @@ def where(
 
         return each
 
-    return chained(step)
+    return chained(step, f"where {condition}" if isinstance(condition, str) else "where")
 
 
 def predicate(

@@ -89,4 +89,4 @@ def render(format: Format) -> Callable[[Observable[Alert | Formatted]], Observab
 
         return each
 
-    return chained(step)
+    return chained(step, "to_json" if format.json else "to_text")

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import UNSET
 
 from rxalerts import jsonvalues
+from rxalerts.display import html_of
 from rxalerts.errors import AlertError
 from rxalerts.format import JSON, cached_format
 from rxalerts.priority import LABELS, Priority
@@ -70,6 +71,8 @@ class Alert:
     _line: bytes | None  # the JSON line that was read, if the record still says the same
     _extra: dict[str, Any] | None
     _memo: tuple[int, bytes] | None  # the last rendering, behind the key of its format
+
+    _repr_html_ = html_of
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from rxalerts.flow.guard import Guard, OnFault
+from rxalerts.flow.stages import Stream
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -22,13 +23,17 @@ B = TypeVar("B")
 Step = Callable[[Callable[[Any], None]], Callable[[Any], None]]
 
 
-class Chain(Observable[B]):
-    """The items of `root` after `steps`; what a step raises ends the stream with `on_error`, as in reactivex."""
+class Chain(Stream[B]):
+    """The items of `root` after `steps`; what a step raises ends the stream with `on_error`, as in reactivex.
 
-    def __init__(self, root: Observable[Any], steps: tuple[Step, ...]) -> None:
+    `names` says what the steps are, for people.
+    """
+
+    def __init__(self, root: Observable[Any], steps: tuple[Step, ...], names: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.root = root
         self.steps = steps
+        self.names = names
 
     def compiled(self, on_next: Callable[[B], None]) -> Callable[[Any], None]:
         """Return the one function that sends an item of the root through all steps into `on_next`."""
@@ -49,9 +54,9 @@ class Chain(Observable[B]):
 
 
 def chained(
-    step: Callable[[Callable[[B], None]], Callable[[A], None]],
+    step: Callable[[Callable[[B], None]], Callable[[A], None]], name: str = ""
 ) -> Callable[[Observable[A]], Observable[B]]:
-    """Make an operator of a step.
+    """Make an operator of a step; `name` stands for it in drawings (default: the function that the step is in).
 
     >>> import reactivex
     >>> doubled = chained(lambda on_next: lambda number: on_next(2 * number))
@@ -60,11 +65,14 @@ def chained(
     8
     """
 
+    label = name or getattr(step, "__qualname__", "step").split(".")[0]
+
     def operator(source: Observable[A]) -> Observable[B]:
         if isinstance(source, Chain):
-            return Chain(source.root, (*source.steps, step))
-        return Chain(source, (step,))
+            return Chain(source.root, (*source.steps, step), (*source.names, label))
+        return Chain(source, (step,), (label,))
 
+    setattr(operator, "label", label)  # noqa: B010 - no type has it
     return operator
 
 
@@ -86,7 +94,7 @@ def mapped(
 
         return each
 
-    return chained(step)
+    return chained(step, name)
 
 
 def filtered(
@@ -108,4 +116,4 @@ def filtered(
 
         return each
 
-    return chained(step)
+    return chained(step, name)

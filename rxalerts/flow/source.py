@@ -19,6 +19,7 @@ from reactivex.scheduler.currentthreadscheduler import CurrentThreadSchedulerSin
 from reactivex.scheduler.trampoline import Trampoline
 
 from rxalerts.flow.scope import Mark, Scope
+from rxalerts.flow.stages import Stream
 from rxalerts.flow.watermark import Watermark
 
 log = logging.getLogger("rxalerts")
@@ -128,7 +129,7 @@ class Emitter(Generic[T]):
         return scope
 
 
-class Source(Observable[T]):
+class Source(Stream[T]):
     """An observable that knows about pressure.
 
     A subclass overrides `produce`, which emits through the emitter until its input ends or `emitter.stopped`.

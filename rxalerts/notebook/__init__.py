@@ -1,0 +1,1 @@
+"""What notebooks need: values as HTML, tables of alerts, charts, live views. Loaded when first used."""
