@@ -23,25 +23,24 @@ class LineWriter:
 
         Raises the OSError that stopped it with a `written` attribute that holds the same count.
         """
-        ends = list(accumulate(map(len, lines)))
         data = memoryview(b"".join(lines))
-        offset = 0
-        if self.rest:
-            offset = len(lines[0]) - len(self.rest)
+        offset = len(lines[0]) - len(self.rest) if self.rest else 0
         try:
             while offset < len(data):
                 offset += _write_some(fd, data[offset:])
         except OSError as error:
-            self._tear(lines, ends, offset)
-            error.written = sum(end <= offset for end in ends)  # type: ignore[attr-defined]
+            error.written = self._tear(lines, offset)  # type: ignore[attr-defined]
             raise
         self.rest = b""
         return len(lines)
 
-    def _tear(self, lines: Sequence[bytes], ends: list[int], offset: int) -> None:
+    def _tear(self, lines: Sequence[bytes], offset: int) -> int:
+        """Remember what is left of the line that broke off at `offset`; returns how many are whole."""
+        ends = list(accumulate(map(len, lines)))
         whole = sum(end <= offset for end in ends)
         begun = offset - (ends[whole - 1] if whole else 0)
         self.rest = lines[whole][begun:] if begun and whole < len(lines) else b""
+        return whole
 
 
 def _write_some(fd: int, data: memoryview) -> int:

@@ -93,7 +93,7 @@ class _FileChannel(Channel):
             self._open()
 
     def write(self, batch: Batch[Alert | Formatted]) -> None:
-        lines = [self._sink.render(item) + b"\n" for item in batch.items]
+        lines = self._sink.lines(batch.items)
         if self._buffering:
             self._lines += lines
             self._size += sum(map(len, lines))

@@ -68,7 +68,7 @@ class _StdoutChannel(Channel):
             self._sever()
 
     def write(self, batch: Batch[Alert | Formatted]) -> None:
-        lines = [self._sink.render(item) + b"\n" for item in batch.items]
+        lines = self._sink.lines(batch.items)
         if not self._sink.buffered:
             self._push(lines, batch.done)
             return

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -237,6 +237,11 @@ class Sink(ObserverBase[T_contra]):
         if type(item) is Formatted:
             return item.data
         return self._render(item)
+
+    def lines(self, items: Sequence[Any]) -> list[bytes]:
+        """Return the same for several alerts, each with a newline."""
+        render = self._render
+        return [(item.data if type(item) is Formatted else render(item)) + b"\n" for item in items]
 
     # -- what a stream calls --------------------------------------------------------------------------------
 
