@@ -11,12 +11,15 @@ import click
 
 from rxalerts._version import __version__
 
-# The commands and where they are: a module is imported when its command is used or listed.
+# The commands: where each one is, and its line in the list. A module is imported when its command is used.
 COMMANDS = {
-    "run": "rxalerts.cli.run",
-    "replay": "rxalerts.cli.replay",
-    "check": "rxalerts.cli.check",
-    "send-test": "rxalerts.cli.send_test",
+    "run": ("rxalerts.cli.run", "Deliver alerts to the channels of a falco.yaml, until the source ends."),
+    "replay": ("rxalerts.cli.replay", "Replay recorded alert logs to standard output, a file or channels."),
+    "check": ("rxalerts.cli.check", "Show all errors of a falco.yaml, then its channels."),
+    "send-test": ("rxalerts.cli.send_test", "Send one test alert through every channel of a falco.yaml."),
+    "explain": ("rxalerts.cli.explain", "Show how a condition is read, and what it matches in a log."),
+    "test": ("rxalerts.cli.test_", "Feed alerts through a falco.yaml and compare what each channel would get."),
+    "version": ("rxalerts.cli.version", "Print the version."),
 }
 
 
@@ -24,22 +27,20 @@ class _Commands(click.Group):
     """A group whose commands are imported when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *super().list_commands(ctx)]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return super().get_command(ctx, cmd_name)
-        command: click.Command = import_module(COMMANDS[cmd_name]).command
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rxalerts")
 def main() -> None:
     """Filter, format and deliver Falco's alerts: live between Falco and its channels, or from a recorded log."""
-
-
-@main.command()
-def version() -> None:
-    """Print the version."""
-    click.echo(f"rxalerts {__version__}")
