@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import IO, Any
 
 from rxalerts.errors import SinkError
@@ -170,39 +170,84 @@ def set_aside(path: str) -> str:
     return aside
 
 
-def salvage(path: str, table: str, columns: str) -> Iterator[Values]:
-    """Yield the rows of a broken file that can still be read; the first column is their number.
+def salvage(path: str, table: str, columns: str, last: Sequence[str]) -> dict[int, Values]:
+    """Return, by number, the rows of a broken file that can still be read.
 
-    Where reading stops, it goes on from the other end, and then in the middle of what is left.
+    Arguments:
+        table, columns: what to read; the first column is the row's number, `id`.
+        last: queries for the highest number; they may well fail.
+
+    Read in small pieces from the end towards the beginning, so that damage costs no more than the page that it is
+    in; pieces that are not complete are read row by row.
     """
+    found: dict[int, Values] = {}
+    _pad(path)
     try:
         connection = sqlite3.connect(path, isolation_level=None)
     except sqlite3.Error:
-        return
+        return found
     with contextlib.closing(connection):
-        gaps = [(0, 2**62)]
-        tries = 0
-        while gaps and tries < _TRIES:
-            low, high = gaps.pop()
-            tries += 1
-            for direction in ("ASC", "DESC"):
-                last = None
-                try:
-                    for row in connection.execute(
-                        f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id {direction}", (low, high)
-                    ):
-                        last = row[0]
-                        yield row
-                    low = high + 1
+        ends = {value for query in last for (value,) in _tried(connection, query)}
+        for end in sorted(value for value in ends if isinstance(value, int)):
+            missing = 0
+            for high in range(end, 0, -_PIECE):
+                if high in found:
+                    continue
+                rows = _piece(connection, f"SELECT {columns} FROM {table}", max(1, high - _PIECE + 1), high)
+                found.update((row[0], row) for row in rows)
+                missing = 0 if rows else missing + _PIECE
+                if missing > _MISSING:
                     break
-                except sqlite3.Error as error:
-                    log.debug("%s: %s", path, error)
-                if last is not None:
-                    low, high = (last + 1, high) if direction == "ASC" else (low, last - 1)
-            if low < high:
-                middle = (low + high) // 2
-                gaps += [(middle + 1, high), (low, middle)]
+    return found
 
 
-# How often reading is begun anew in a broken file: a gap of a thousand rows is narrowed down in a few hundred tries.
-_TRIES = 5000
+# How many rows are read at a time in a broken file, and after how many missing ones nothing more is expected.
+_PIECE = 128
+_MISSING = 1_000_000
+
+
+def _piece(connection: sqlite3.Connection, select: str, low: int, high: int) -> list[Values]:
+    rows = _tried(connection, f"{select} WHERE id BETWEEN ? AND ?", (low, high))
+    if len(rows) in (0, high - low + 1):
+        # Nothing was here, or all is; an error leaves what came before it.
+        if rows or _sound(connection, select, low, high):
+            return rows
+    known = {row[0] for row in rows}
+    for number in range(low, high + 1):
+        if number not in known:
+            rows += _tried(connection, f"{select} WHERE id = ?", (number,))
+    return [row for row in rows if low <= row[0] <= high]
+
+
+def _sound(connection: sqlite3.Connection, select: str, low: int, high: int) -> bool:
+    """Tell whether an empty piece is empty without an error."""
+    try:
+        connection.execute(f"{select} WHERE id BETWEEN ? AND ?", (low, high)).fetchone()
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _tried(connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> list[Values]:
+    """Return what a query gives until it fails."""
+    rows: list[Values] = []
+    try:
+        for row in connection.execute(query, values):
+            rows.append(row)
+    except sqlite3.Error as error:
+        log.debug("a damaged file: %s", error)
+    return rows
+
+
+def _pad(path: str) -> None:
+    """Make a file that was cut as long as its head says: else nothing at all of it can be read."""
+    with contextlib.suppress(OSError), open(path, "r+b") as file:
+        head = file.read(32)
+        size = int.from_bytes(head[16:18], "big")
+        pages = int.from_bytes(head[28:32], "big")
+        if head.startswith(b"SQLite format 3") and os.fstat(file.fileno()).st_size < size * pages <= _LARGEST:
+            os.truncate(path, size * pages)
+
+
+# No head of ours says more, in bytes (the hole takes no space).
+_LARGEST = 1 << 40

@@ -45,6 +45,8 @@ _PRAGMAS = ("journal_mode = DELETE", "synchronous = FULL", "secure_delete = ON")
 _NAMES = "id, alert, data, content_type, reason, detail, attempts, first, last, wanted"
 _SIZE = "length(alert) + length(coalesce(data, '')) + 128"
 
+_LAST = ("SELECT seq FROM sqlite_sequence WHERE name = 'letters'", "SELECT id FROM letters ORDER BY id DESC LIMIT 1")
+
 # Why letters were removed without having been delivered.
 PURGES = ("size", "age", "asked")
 
@@ -242,7 +244,7 @@ class DeadLetters:
     def _replace(self, error: sqlite3.Error) -> sqlite3.Connection:
         aside = set_aside(self.path)
         connection = self._connect()
-        saved = {row[0]: row for row in salvage(aside, "letters", _NAMES)}
+        saved = salvage(aside, "letters", _NAMES, _LAST)
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(
             f"INSERT INTO letters ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", sorted(saved.values())

@@ -119,7 +119,7 @@ class Spool:
             self._connection.close()
         aside = set_aside(self.path)
         self._connection = self._connect()
-        saved = sorted({row.id: row for row in _sound(salvage(aside, "alerts", _NAMES))}.values())
+        saved = sorted(_sound(salvage(aside, "alerts", _NAMES, _LAST).values()))
         self.count, self.bytes, self.last_id = 0, 0, max([self.last_id, *(row.id for row in saved)])
         self.commit(saved, {})
         log.error(
@@ -220,6 +220,9 @@ _SELECT = f"{_COLUMNS} WHERE id > ? ORDER BY id LIMIT ?"
 _INSERT = f"INSERT INTO alerts ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
+_LAST = ("SELECT last_id FROM totals", "SELECT id FROM alerts ORDER BY id DESC LIMIT 1", "SELECT max(id) FROM alerts")
+
+
 def lock_path(path: str) -> str:
     """Return the lock of the sink whose spool or dead letters are at `path`.
 
@@ -233,7 +236,8 @@ def _sound(rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
     """Yield those rows of a broken file that are what they should be."""
     kinds: tuple[Any, ...] = (int, int, float, int, bytes, (bytes, type(None)), (str, type(None)))
     for row in rows:
-        if row[0] > 0 and all(isinstance(value, kind) for value, kind in zip(row, kinds, strict=True)):
+        sound = row[0] > 0 and all(isinstance(value, kind) for value, kind in zip(row, kinds, strict=True))
+        if sound and row[4][:1] == b"{" and row[4][-1:] == b"}":
             yield Row(*row)
 
 
