@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from rxalerts.alert import Alert
 from rxalerts.jsonvalues import clean_text
-from rxalerts.operators.enriching import alert_value
+from rxalerts.operators._enriching import alert_value
 
 Key = str | Sequence[str] | Callable[[Alert], Hashable] | None
 

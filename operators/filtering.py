@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from reactivex import Observable
@@ -11,13 +11,10 @@ from rxalerts.alert import Alert
 from rxalerts.flow.chain import chained
 from rxalerts.flow.guard import Guard, OnFault
 from rxalerts.format import Formatted
-from rxalerts.operators.condition import Condition, compile_condition
+from rxalerts.operators._predicate import Lists, When, predicate
 from rxalerts.priority import Priority
 
 A = TypeVar("A", Alert, Formatted)
-
-When = str | Condition | Callable[[Alert], object]
-Lists = Mapping[str, Sequence[str | int | float | bool]]
 
 
 def at_least(priority: str | int | Priority) -> Callable[[Observable[A]], Observable[A]]:
@@ -99,22 +96,3 @@ def where(
         return each
 
     return chained(step, f"where {condition}" if isinstance(condition, str) else "where")
-
-
-def predicate(
-    condition: When, *, lists: Lists | None = None, macros: Mapping[str, str] | None = None
-) -> Callable[[Alert], object]:
-    """Return the bare function that tells whether an alert meets `condition`; raises ConditionError, TypeError.
-
-    >>> predicate("rule = a")(Alert("a"))
-    True
-    """
-    if isinstance(condition, str):
-        return compile_condition(condition, lists=lists or {}, macros=macros or {}).test
-    if lists or macros:
-        raise TypeError("lists and macros belong to a condition given as text")
-    if isinstance(condition, Condition):
-        return condition.test
-    if not callable(condition):
-        raise TypeError(f"a condition is a text or a callable, not {type(condition).__name__}")
-    return condition

@@ -28,7 +28,8 @@ def to_json(
         include_output, include_tags, include_message, include_output_fields: Falco's `json_include_*` switches.
         iso8601: Falco's `time_format_iso_8601`, for the prefix inside `output`.
 
-    Every sink delivers the rendered bytes as they are; several routes with the same settings render once.
+    Every sink delivers the rendered bytes as they are; several routes with the same settings render once. Completion
+    and errors pass through.
 
         --a--b--|
         to_json()
@@ -40,7 +41,7 @@ def to_json(
     >>> reactivex.of(alert).pipe(to_json(include_output=False)).subscribe(lambda f: print(f.data.decode())) and None
     {"hostname":"node-1","output_fields":{},"priority":"Notice","rule":"Shell","source":"syscall","tags":[],"time":"2026-01-02T03:04:05.000000000Z"}
     """
-    return render(
+    return _render(
         Format(
             json=True,
             style=style,
@@ -59,20 +60,26 @@ def to_text(*, iso8601: bool = False) -> Callable[[Observable[Alert | Formatted]
     Arguments:
         iso8601: the time as UTC ISO 8601 instead of local `HH:MM:SS.nnnnnnnnn`.
 
+    Completion and errors pass through.
+
+        --a--b--|
+        to_text()
+        --A--B--|
+
     >>> import reactivex
     >>> from rxalerts import Alert
     >>> alert = Alert("Shell", "notice", "A shell", time="2026-01-02T03:04:05Z")
     >>> reactivex.of(alert).pipe(to_text(iso8601=True)).subscribe(lambda f: print(f.data.decode())) and None
     2026-01-02T03:04:05.000000000+0000: Notice A shell
     """
-    return render(Format(iso8601=iso8601))
+    return _render(Format(iso8601=iso8601))
 
 
 # Per format, the alert that was rendered last and what came of it.
 _latest: dict[Format, list[tuple[Alert | Formatted | None, Formatted | None]]] = {}
 
 
-def render(format: Format) -> Callable[[Observable[Alert | Formatted]], Observable[Formatted]]:
+def _render(format: Format) -> Callable[[Observable[Alert | Formatted]], Observable[Formatted]]:
     """Render each alert in `format`; what is formatted already is rendered anew."""
     draw, content_type = format.render, format.content_type
     memo = _latest.setdefault(format, [(None, None)])

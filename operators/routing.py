@@ -9,7 +9,7 @@ from reactivex import Observable
 from rxalerts.alert import Alert
 from rxalerts.flow.chain import filtered
 from rxalerts.flow.guard import OnFault
-from rxalerts.operators.filtering import When, predicate
+from rxalerts.operators._predicate import When, predicate
 
 REST = "rest"
 

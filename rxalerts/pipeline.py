@@ -25,7 +25,8 @@ from rxalerts.flow.guard import Faults, counted_by
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source, SourceStats
 from rxalerts.flow.stats import SinkStats
-from rxalerts.operators.filtering import When, predicate, where
+from rxalerts.operators._predicate import When, predicate
+from rxalerts.operators.filtering import where
 from rxalerts.sources import from_iterable
 
 log = logging.getLogger("rxalerts")
