@@ -13,7 +13,6 @@ that in these surroundings not everything arrives. So a new sink touches its mod
 
 import importlib
 import importlib.util
-import inspect
 import logging
 import threading
 from collections.abc import Callable, Generator
@@ -39,8 +38,9 @@ def exported() -> list[type[Sink[Any]]]:
     """Return every sink that rxalerts.sinks exports, by name."""
     found: list[type[Sink[Any]]] = []
     for value in vars(sinks).values():
-        if inspect.isclass(value) and issubclass(value, Sink) and value.channel_name:
-            found.append(value)
+        if isinstance(value, type) and issubclass(value, Sink):
+            kind: type[Sink[Any]] = value  # pyright: ignore[reportUnknownVariableType]
+            found.append(kind)
     return sorted(found, key=channel_name)
 
 

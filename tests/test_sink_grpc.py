@@ -9,7 +9,9 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from rxalerts.flow.backoff import Retry
 from rxalerts.flow.stats import DeadLetter, State
 from rxalerts.format import JSON
 from rxalerts.sinks import GrpcSink
-from rxalerts.testing import check_sink, eventually
+from rxalerts.testing import SinkFactory, check_sink, eventually
 from tests.support.falco_client import Client
 
 # Reading a client's last bytes is the kernel's work: a moment is enough.
@@ -77,7 +79,7 @@ def rules(found: list[dict[str, Any]]) -> list[str]:
 
 def test_it_keeps_the_rules(address: str) -> None:
     """check_sink: with nobody connected what is sent waits, and is counted at the end."""
-    check_sink(lambda **options: GrpcSink(address, linger=0.05, **options), delivers=False)
+    check_sink(partial(GrpcSink, address, linger=0.05), delivers=False)
 
 
 @pytest.mark.parametrize(
@@ -416,3 +418,13 @@ def test_clients_that_come_and_go_leave_nothing(address: str) -> None:
         after = round_of(300)
         assert after[0] <= before[0] + 4 and after[1] <= before[1] + 2
     assert sink.stats().received == 320
+
+
+# Without a client that is connected everything waits.
+DELIVERS = False
+
+
+@contextmanager
+def surroundings(folder: Path) -> Generator[SinkFactory]:
+    """A socket that nobody connects to, for tests/test_sink_contract.py."""
+    yield partial(GrpcSink, f"unix://{folder}/falco.sock", linger=0.05)
