@@ -12,12 +12,14 @@ class Orders:
 
     `stopping`: there will be no more alerts. `deadline` (monotonic): when what is left is given up. `hurried`: a
     program gets no time to end. `reopen`: the connection or the program shall be replaced.
+    `ending`: set by the channel while it waits for a program to end.
     """
 
     stopping: bool = False
     deadline: float | None = None
     hurried: bool = False
     reopen: bool = False
+    ending: bool = False
 
     def stop(self, timeout: float | None) -> None:
         """Note a stop; of several the soonest counts."""

@@ -65,10 +65,10 @@ class _Run:
 class ProgramForEach(Channel):
     """Runs up to `max_processes` programs at once; a batch is done when all of its programs have ended."""
 
-    def __init__(self, options: EachOptions, orders: Orders) -> None:
+    def __init__(self, options: EachOptions, orders: Orders, counts: RunCounts) -> None:
         self._options = options
         self._orders = orders
-        self.counts = RunCounts()
+        self._counts = counts
 
     def write(self, batch: Batch[Any]) -> None:
         waiting = deque(enumerate([self._options.render(item) + b"\n" for item in batch.items]))
@@ -123,7 +123,7 @@ class ProgramForEach(Channel):
         status, unread, program = process.status, run.unread(), self._options.program
         verdict = process.verdict() if status or unread else ""
         process.close()
-        counts = self.counts
+        counts = self._counts
         counts.runs += 1
         counts.failed += status != 0
         counts.unread += unread > 0
@@ -149,9 +149,11 @@ class ProgramForEach(Channel):
 
     def _abort(self, run: _Run) -> None:
         """Get rid of a program that has had its time, or whose sink is in trouble itself."""
+        self._orders.ending = True
         try:
             run.process.stop(0.0)
         finally:
+            self._orders.ending = False
             run.process.close()
 
 

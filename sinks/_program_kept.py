@@ -69,7 +69,7 @@ class KeptProgram(Channel):
             raise
 
     def _write(self, batch: Batch[Any]) -> None:
-        self._check()
+        self._check(waiting=len(batch))
         if self._sent or not self._options.buffering:
             # What an earlier program left behind goes first, and alone: if this one dies too, nothing was added.
             self._push()
@@ -114,6 +114,7 @@ class KeptProgram(Channel):
         process, self._process = self._process, None
         if process is None:
             return
+        self._orders.ending = True
         try:
             if not process.exited():
                 process.stop(0.0 if self._orders.hurried else self._options.patience)
@@ -124,6 +125,7 @@ class KeptProgram(Channel):
                     self._options.name, self._options.program, process.verdict(), len(self._lines),
                 )  # fmt: skip
         finally:
+            self._orders.ending = False
             self._sent = 0
             process.close()
 
@@ -213,13 +215,13 @@ class KeptProgram(Channel):
             pause = min(pause * 2, 0.02)
         return True
 
-    def _check(self) -> None:
+    def _check(self, waiting: int = 0) -> None:
         process = self._process
         if process is not None and process.exited():
-            self._died(process)
+            self._died(process, waiting)
 
-    def _died(self, process: Process) -> NoReturn:
-        """Bury the program and keep what it has not read, for the next one."""
+    def _died(self, process: Process, waiting: int = 0) -> NoReturn:
+        """Bury the program and keep what it has not read, for the next one, which gets `waiting` more."""
         self._account(process)
         self._process = None
         self._sent = 0
@@ -229,8 +231,8 @@ class KeptProgram(Channel):
         if status in (126, 127) and not self._has_read:
             reason = missing(program, verdict)
         else:
-            reason = f"{program!r} ended ({verdict}); alerts to send again: {len(self._lines)}"
-        if self._orders.stopping and self._lines and not self._has_read:
+            reason = f"{program!r} ended ({verdict}); alerts that it has not read: {len(self._lines) + waiting}"
+        if self._orders.stopping and (self._lines or waiting) and not self._has_read:
             raise Fatal(f"{reason}; it reads nothing, and there is no time to try on")
         raise Retryable(reason)
 

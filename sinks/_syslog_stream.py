@@ -57,10 +57,9 @@ class StreamTransport(Transport):
         orders: Orders,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        super().__init__(name, timeout, max_length, cut)
+        super().__init__(name, timeout, max_length, cut, orders)
         self._host = host
         self._port = port
-        self._orders = orders
         self._tls = tls
         self._sock: socket.socket | None = None
         self._recent: deque[tuple[float, bytes]] = deque(maxlen=_MEMORY_LENGTH)
@@ -127,11 +126,11 @@ class StreamTransport(Transport):
 
     def _leave(self) -> None:
         assert self._sock is not None
-        settle(self._sock, SETTLE)
+        settle(self._sock, self._orders)
         if not self._look() or self._tls is not None:
             return
         self._sock.shutdown(socket.SHUT_WR)
-        self._sock.settimeout(SETTLE)
+        self._sock.settimeout(_TICK if self._orders.out_of_time else SETTLE)
         try:
             while self._sock.recv(_CHUNK):
                 continue
@@ -150,7 +149,7 @@ class StreamTransport(Transport):
             assert self._sock is not None
             self._push(self._repeat)
             self._repeat = []
-            settle(self._sock, SETTLE)
+            settle(self._sock, self._orders)
             log.info("%s: %s; sent %d alerts again", self.name, reason, count)
         except (Retryable, Lost, OSError) as error:
             log.error("%s: %s; %d alerts may not have been read: %s", self.name, reason, count, error)
@@ -166,7 +165,7 @@ class StreamTransport(Transport):
         frames = [self._frame(message) for message in messages[start:]]
         try:
             self._push([*self._repeat, *frames])
-            connected = not settle(self._sock, SETTLE) or self._look(fresh=True)
+            connected = not settle(self._sock, self._orders) or self._look(fresh=True)
         except (Lost, OSError) as error:
             self._remember_all()
             raise Lost(str(error), read=start) from error

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rxalerts.flow.channel import Retryable
+from rxalerts.sinks._orders import Orders
 from rxalerts.sinks._syslog_message import Message
 
 # Longest payload of a UDP datagram over IPv4, in bytes.
@@ -47,10 +48,12 @@ class Transport:
         timeout: seconds for connecting, and for a daemon that takes nothing.
         max_length: bytes of the longest message, or None.
         cut: called for each message that had to be cut.
+        orders: what the sink's owner asks for meanwhile.
     """
 
-    def __init__(self, name: str, timeout: float, max_length: int | None, cut: Cut) -> None:
+    def __init__(self, name: str, timeout: float, max_length: int | None, cut: Cut, orders: Orders) -> None:
         self.name = name
+        self._orders = orders
         self._timeout = timeout
         self._limit = max_length
         self._cut = cut
@@ -120,10 +123,8 @@ class Transport:
             self._cut()
 
     def await_room(self, sock: socket.socket, deadline: float, error: OSError) -> None:
-        if time.monotonic() >= deadline:
-            raise Full(
-                f"{self.name}: has taken nothing for {self._timeout:g} s ({error.strerror}): is the daemon stopped?"
-            ) from error
+        if time.monotonic() >= deadline or self._orders.out_of_time or self._orders.reopen:
+            raise Full(f"{self.name}: takes nothing ({error.strerror}): is the daemon stopped?") from error
         if error.errno == errno.EAGAIN:
             wait_for(sock, select.POLLOUT, 0.1)
         else:
@@ -134,8 +135,17 @@ class Transport:
 class UdpTransport(Transport):
     """Datagrams to a host: nobody knows whether they arrive, unless the host says that nobody listens."""
 
-    def __init__(self, name: str, host: str, port: int, timeout: float, max_length: int | None, cut: Cut) -> None:
-        super().__init__(name, timeout, max_length, cut)
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        timeout: float,
+        max_length: int | None,
+        cut: Cut,
+        orders: Orders,
+    ) -> None:
+        super().__init__(name, timeout, max_length, cut, orders)
         self._host = host
         self._port = port
         self._sock: socket.socket | None = None
@@ -210,13 +220,13 @@ def wait_for(sock: socket.socket, events: int, seconds: float) -> int:
     return found[0][1] if found else 0
 
 
-def settle(sock: socket.socket, seconds: float) -> bool:
-    """Wait until the other side has taken everything; false: it has not, or nobody can tell."""
-    pause, deadline = 0.0001, time.monotonic() + seconds
+def settle(sock: socket.socket, orders: Orders) -> bool:
+    """Wait a moment until the other side has taken everything; false: it has not, or nobody can tell."""
+    pause, deadline = 0.0001, time.monotonic() + SETTLE
     while (left := outstanding(sock)) is not None:
         if left == 0:
             return True
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= deadline or orders.out_of_time:
             break
         time.sleep(pause)
         pause = min(pause * 2, 0.02)

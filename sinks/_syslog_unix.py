@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 
 from rxalerts.flow.channel import Retryable
+from rxalerts.sinks._orders import Orders
 from rxalerts.sinks._syslog_message import Message
-from rxalerts.sinks._syslog_transport import SETTLE, Cut, Done, Full, Lost, Transport, outstanding, settle, wait_for
+from rxalerts.sinks._syslog_transport import Cut, Done, Full, Lost, Transport, outstanding, settle, wait_for
 
 # A message that waits in the daemon's queue takes at least so much of the kernel's memory, in bytes.
 _LEAST_BUFFER = 512
@@ -26,8 +27,8 @@ class UnixTransport(Transport):
     daemon that has not read for a second (SETTLE) is trusted with what lies in its queue, until the next batch.
     """
 
-    def __init__(self, path: str, timeout: float, max_length: int | None, cut: Cut) -> None:
-        super().__init__(path, timeout, max_length, cut)
+    def __init__(self, path: str, timeout: float, max_length: int | None, cut: Cut, orders: Orders) -> None:
+        super().__init__(path, timeout, max_length, cut, orders)
         self._sock: socket.socket | None = None
         self._identity: tuple[int, int, int] | None = None
         self._ceiling = 0
@@ -40,6 +41,7 @@ class UnixTransport(Transport):
         self._full = False
 
     def connect(self) -> None:
+        self._orders.reopen = False
         if self._sock is not None:
             if self._lives():
                 return
@@ -119,7 +121,7 @@ class UnixTransport(Transport):
             self._trust(messages[read:number])
             done(number)
             raise
-        if not settle(self._sock, SETTLE):
+        if not settle(self._sock, self._orders):
             self._trust(messages[read:])
         elif not self._lives():
             raise Lost("the daemon ended before it had read everything", read=read)
@@ -166,7 +168,7 @@ class UnixTransport(Transport):
                     if len(rest) == len(record):
                         raise
                     # Nothing may follow half a record: the connection is of no use any more.
-                    raise Lost(f"has taken nothing for {self._timeout:g} s") from None
+                    raise Lost("the daemon stopped reading in the middle of a message") from None
 
     def _lives(self) -> bool:
         """Say whether the daemon that we are connected to is still there."""

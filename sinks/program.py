@@ -12,12 +12,13 @@ from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.format import Formatted
 from rxalerts.sinks._orders import Orders
-from rxalerts.sinks._process import TERM_PATIENCE
 from rxalerts.sinks._program_each import EachOptions, ProgramForEach, RunCounts
 from rxalerts.sinks._program_kept import KeptOptions, KeptProgram
 
 # How many alerts are taken at once for each process that may run: the next starts when any has ended.
 _AHEAD = 8
+# Seconds in which the channel has to begin to end its program once time is up.
+_GRACE = 0.5
 
 
 @dataclass(eq=False, repr=False)
@@ -67,6 +68,7 @@ class ProgramSink(ThreadSink[Alert | Formatted]):
         False, "without keep_alive: an exit status other than 0 means that the alert is not delivered", kw_only=True
     )
     _orders: Orders = field(default_factory=Orders, init=False)
+    _counts: RunCounts = field(default_factory=RunCounts, init=False)
 
     def validate(self) -> None:
         if not self.program.strip():
@@ -83,7 +85,7 @@ class ProgramSink(ThreadSink[Alert | Formatted]):
     def make_channel(self) -> Channel:
         if not self.keep_alive:
             each = EachOptions(self.name, self.program, self.max_processes, self.check, self.render)
-            return ProgramForEach(each, self._orders)
+            return ProgramForEach(each, self._orders, self._counts)
         kept = KeptOptions(
             name=self.name,
             program=self.program,
@@ -97,8 +99,7 @@ class ProgramSink(ThreadSink[Alert | Formatted]):
     @property
     def counts(self) -> RunCounts:
         """How the runs went; without keep_alive only."""
-        channel = self._channel
-        return channel.counts if isinstance(channel, ProgramForEach) else RunCounts()
+        return self._counts
 
     def reopen(self, timeout: float | None = 0.0) -> bool:
         """End a kept program and start it again, as SIGUSR1 does; also one that has stopped reading."""
@@ -121,5 +122,7 @@ class ProgramSink(ThreadSink[Alert | Formatted]):
         if timeout is not None and not hurried and not self._is_own_thread():
             orders.stop(timeout)
             super().stop(timeout)
-            self.wait(timeout + 2 * self.output_timeout + TERM_PATIENCE)
+            ended = self.wait(timeout + _GRACE)
+            while not ended and orders.ending:
+                ended = self.wait(_GRACE)
         return super().close(timeout)

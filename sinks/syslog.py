@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -27,6 +26,23 @@ log = logging.getLogger("rxalerts")
 _PORTS = {"udp": 514, "tcp": 514, "tls": 6514}
 _IDENT = re.compile(r"[!-9;-Z\\^-~]{1,48}\Z")
 _SD_ID = re.compile(r"[!#-<>-\\^-~]{1,32}\Z")
+
+
+class CutTally:
+    """Counts the messages that were cut, and says so the first time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, name: str, place: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if self.count == 1:
+            log.warning(
+                "%s: a message was too long for %s and has been cut (…[cut]); further ones are only counted",
+                name,
+                place,
+            )
 
 
 @dataclass(eq=False, repr=False)
@@ -79,6 +95,7 @@ class SyslogSink(ThreadSink[Alert | Formatted]):
         kw_only=True,
     )
     _orders: Orders = field(default_factory=Orders, init=False)
+    _tally: CutTally = field(default_factory=CutTally, init=False)
 
     def validate(self) -> None:
         if not _IDENT.match(self.ident):
@@ -123,8 +140,7 @@ class SyslogSink(ThreadSink[Alert | Formatted]):
     @property
     def cut(self) -> int:
         """How many messages were cut because they were too long."""
-        channel = self._channel
-        return channel.cut if isinstance(channel, _SyslogChannel) else 0
+        return self._tally.count
 
     def _tls(self) -> ssl.SSLContext:
         """Return a context made of the files as they are now."""
@@ -148,12 +164,17 @@ class SyslogSink(ThreadSink[Alert | Formatted]):
         except OptionError as error:
             raise Retryable(f"{self.address}: {error}") from error
 
-    def _transport(self, cut: Callable[[], None]) -> Transport:
+    def _transport(self) -> Transport:
+        place = self.address or self.path
+
+        def cut() -> None:
+            self._tally.add(self.name, place)
+
         if not self.address:
-            return UnixTransport(self.path, self.timeout, self.max_length, cut)
+            return UnixTransport(self.path, self.timeout, self.max_length, cut, self._orders)
         scheme, host, port = _parse(self.address)
         if scheme == "udp":
-            return UdpTransport(self.address, host, port, self.timeout, self.max_length, cut)
+            return UdpTransport(self.address, host, port, self.timeout, self.max_length, cut, self._orders)
         tls = self._tls_again if scheme == "tls" else None
         return StreamTransport(self.address, host, port, self.timeout, self.max_length, cut, self._orders, tls)
 
@@ -161,7 +182,6 @@ class SyslogSink(ThreadSink[Alert | Formatted]):
 class _SyslogChannel(Channel):
     def __init__(self, sink: SyslogSink) -> None:
         self._sink = sink
-        self.cut = 0
         modern = bool(sink.address)
         self._composer = Composer(
             ident=sink.ident,
@@ -171,7 +191,7 @@ class _SyslogChannel(Channel):
             sd_id=sink.sd_id if sink.structured_data else "",
         )
         self._json = isinstance(sink.format, Format) and sink.format.json
-        self._transport = sink._transport(self._count_cut)  # pyright: ignore[reportPrivateUsage]
+        self._transport = sink._transport()  # pyright: ignore[reportPrivateUsage]
 
     def open(self) -> None:
         self._transport.connect()
@@ -190,15 +210,6 @@ class _SyslogChannel(Channel):
     def _compose(self, item: Alert | Formatted) -> Message:
         json = "json" in item.content_type if isinstance(item, Formatted) else self._json
         return self._composer.compose(item, self._sink.render(item), json=json)
-
-    def _count_cut(self) -> None:
-        self.cut += 1
-        if self.cut == 1:
-            log.warning(
-                "%s: a message was too long for %s and has been cut (…[cut]); further ones are only counted",
-                self._sink.name,
-                self._sink.address or self._sink.path,
-            )
 
 
 def _facility(name: str) -> int:

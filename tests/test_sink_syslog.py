@@ -8,10 +8,11 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -20,6 +21,7 @@ from rxalerts.errors import OptionError
 from rxalerts.flow.backoff import Retry
 from rxalerts.format import JSON, Formatted
 from rxalerts.sinks.syslog import SyslogSink
+from rxalerts.testing import SinkFactory, check_sink
 from tests.support.certs import Certs, make_certs
 
 SOON = Retry(initial=0.02, maximum=0.05)
@@ -45,7 +47,7 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
 
 
 @contextmanager
-def daemon(path: Path, kind: socket.SocketKind = socket.SOCK_DGRAM) -> Iterator[socket.socket]:
+def daemon(path: Path, kind: socket.SocketKind = socket.SOCK_DGRAM) -> Generator[socket.socket, None, None]:
     """Stand in for a local daemon: bind a socket, and leave nothing behind."""
     with socket.socket(socket.AF_UNIX, kind) as sock:
         sock.bind(str(path))
@@ -57,7 +59,7 @@ def daemon(path: Path, kind: socket.SocketKind = socket.SOCK_DGRAM) -> Iterator[
 
 
 @contextmanager
-def running(address: str = "", **options: Any) -> Iterator[SyslogSink]:
+def running(address: str = "", **options: Any) -> Generator[SyslogSink, None, None]:
     """Give a sink that is closed within some seconds, whatever its destination does."""
     sink = SyslogSink(address, **options)
     try:
@@ -237,7 +239,7 @@ def test_a_daemon_with_a_full_queue_is_waited_for(tmp_path: Path) -> None:
         for number in range(2000):
             sink.on_next(an_alert(f"m{number}"))
         until(lambda: sink.stats().failures)
-        assert "is the daemon stopped?" in (sink.stats().last_error or "")
+        assert "takes nothing" in (sink.stats().last_error or "")
         found = [sock.recv(1000).rpartition(b": ")[2].decode() for _ in range(2000)]
         until(lambda: sink.stats().delivered == 2000)
         sock.setblocking(False)
@@ -332,7 +334,7 @@ def read_frames(peer: socket.socket, count: int) -> list[bytes]:
 
 
 @contextmanager
-def listener() -> Iterator[tuple[socket.socket, str]]:
+def listener() -> Generator[tuple[socket.socket, str], None, None]:
     """Listen on a loopback port; gives the socket and its address."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
@@ -428,9 +430,17 @@ def test_tcp_peer_that_takes_nothing() -> None:
             while len(found) < 100:
                 # The write that was stuck goes on over one connection, `reopen` itself makes another.
                 with accept(server) as peer, peer.makefile("rb") as data:
-                    while len(found) < 100 and (length := b"".join(iter(lambda data=data: data.read(1).strip(), b""))):
-                        found.append(data.read(int(length)).partition(b" - - - ")[2].split()[0])
+                    while len(found) < 100 and (frame := _read_one(data)):
+                        found.append(frame.partition(b" - - - ")[2].split()[0])
     assert found == [b"%d" % number for number in range(100)]
+
+
+def _read_one(data: BinaryIO) -> bytes:
+    """Read one frame; nothing at the end of a connection."""
+    length = b""
+    while (digit := data.read(1)).isdigit():
+        length += digit
+    return data.read(int(length or 0))
 
 
 def test_tcp_peer_that_takes_nothing_when_the_sink_stops() -> None:
@@ -527,6 +537,10 @@ def test_tls_client_certificate(certs: Certs) -> None:
     assert tls_error(certs, certs.server, ca=str(certs.ca), asks=True, **both) == "delivered"
 
 
+def _delivered(sink: SyslogSink, count: int) -> bool:
+    return sink.stats().delivered == count
+
+
 def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
     """Connecting again and again leaves no descriptor open."""
     path = tmp_path / "log"
@@ -537,5 +551,33 @@ def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
             with daemon(path) as sock:
                 sink.on_next(an_alert(f"m{number}"))
                 assert sock.recv(1000).endswith(b"m%d" % number)
-                until(lambda number=number: sink.stats().delivered == number + 1)
+                until(partial(_delivered, sink, number + 1))
         assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+@contextmanager
+def surroundings(folder: Path) -> Generator[SinkFactory]:
+    """A port that takes every datagram, for tests/test_sink_contract.py."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield partial(SyslogSink, f"udp://127.0.0.1:{sock.getsockname()[1]}")
+
+
+def test_the_local_socket_keeps_the_rules(tmp_path: Path) -> None:
+    """The rules of Reactive Streams hold for the local daemon too (test_sink_contract.py has UDP)."""
+    path = tmp_path / "log"
+    with daemon(path) as sock:
+        reader = threading.Thread(target=_read_all, args=(sock,))
+        reader.start()
+        try:
+            check_sink(partial(SyslogSink, path=str(path)))
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"end", str(path))
+            reader.join()
+
+
+def _read_all(sock: socket.socket) -> None:
+    sock.settimeout(None)
+    while sock.recv(1 << 20) != b"end":
+        continue
