@@ -12,11 +12,12 @@ from rxalerts.alert import Alert
 from rxalerts.errors import OptionError
 from rxalerts.flow.channel import AsyncChannel
 from rxalerts.flow.options import option
+from rxalerts.flow.secrets import Secret
 from rxalerts.flow.sink import AsyncSink
 from rxalerts.flow.stats import State
 from rxalerts.flow.tls import ClientTls
 from rxalerts.format import Format, Formatted
-from rxalerts.sinks._http_auth import Auth, Secret, target
+from rxalerts.sinks._http_auth import Auth, target
 from rxalerts.sinks._http_body import Packing
 from rxalerts.sinks._http_channel import HttpChannel
 

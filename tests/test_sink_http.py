@@ -3,7 +3,11 @@
 import json
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from email.utils import formatdate
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +17,7 @@ from rxalerts.errors import OptionError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.stats import DeadLetter, State
 from rxalerts.operators import to_json
-from rxalerts.testing import check_sink, eventually
+from rxalerts.testing import SinkFactory, check_sink, eventually
 from tests.support.http_servers import Endpoint, Reply, Request, replies
 
 FAST = Retry(initial=0.01, maximum=0.05)
@@ -35,17 +39,13 @@ def rules(bodies: list[str]) -> list[str]:
 def test_keeps_the_rules_of_a_sink() -> None:
     """check_sink: Reactive Streams, balanced counts, retry, no leak."""
     with Endpoint() as endpoint:
-        check_sink(lambda **options: sinks.HttpSink(endpoint.url, in_flight=4, **options))
+        check_sink(partial(sinks.HttpSink, endpoint.url, in_flight=4))
 
 
 def test_keeps_the_rules_of_a_sink_with_batches() -> None:
     """The same with several alerts per request."""
     with Endpoint() as endpoint:
-        check_sink(
-            lambda **options: sinks.HttpSink(
-                endpoint.url, batch="ndjson", batch_count=2, batch_seconds=0.02, **options
-            )
-        )
+        check_sink(partial(sinks.HttpSink, endpoint.url, batch="ndjson", batch_count=2, batch_seconds=0.02))
 
 
 def test_posts_text_as_falco_does() -> None:
@@ -113,9 +113,9 @@ def test_an_alert_that_comes_while_others_are_under_way_is_sent_at_once() -> Non
         return Reply()
 
     with Endpoint(script) as endpoint, sinks.HttpSink(endpoint.url, format="json", in_flight=3) as sink:
-        for number, alert in enumerate(alerts(3), 1):
+        for number, alert in enumerate(alerts(3)):
             sink.on_next(alert)
-            eventually(lambda number=number: len(seen) == number, f"request {number}")
+            eventually(lambda: len(seen) == number + 1, f"request {number}")  # noqa: B023
         release.set()
 
 
@@ -325,3 +325,10 @@ def test_a_name_that_does_not_resolve_is_named() -> None:
     sink = sinks.HttpSink("http://no-such-host.invalid/", retry=Retry(initial=0.01, attempts=1))
     report = rxa.run(alerts(1), sink)
     assert "http://no-such-host.invalid/: cannot connect" in (report.sinks["http"].last_error or "")
+
+
+@contextmanager
+def surroundings(folder: Path) -> Generator[SinkFactory]:
+    """A server that takes everything, for tests/test_sink_contract.py."""
+    with Endpoint() as endpoint:
+        yield partial(sinks.HttpSink, endpoint.url)

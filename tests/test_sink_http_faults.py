@@ -127,7 +127,7 @@ def test_an_alert_that_cannot_be_rendered_stops_nobody() -> None:
     """It is a dead letter of its own."""
     with Endpoint() as endpoint, sinks.HttpSink(endpoint.url, format="json", in_flight=2) as sink:
         for item in [alerts(1)[0], "no alert", alerts(2)[1]]:
-            sink.on_next(item)  # type: ignore[arg-type]
+            sink.on_next(item)
         sink.flush(10)
         assert sink.stats().rejected == 1
     assert rules(endpoint.bodies) == ["Rule 0", "Rule 1"]

@@ -42,4 +42,4 @@ def main(log: str, out: str, which: str, times: int) -> None:
     print(json.dumps({"seconds": ended[0] - started}))
 
 
-main(*sys.argv[1:4], int(sys.argv[4]))
+main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

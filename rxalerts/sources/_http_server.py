@@ -27,6 +27,8 @@ log = logging.getLogger("rxalerts")
 _IDLE = 75.0
 # How often slow connections are looked for, in seconds.
 _LOOK = 0.5
+# How many turns of the loop it takes at most until an accepted connection is made.
+_TURNS = 5
 # Bodies from this size on are unpacked on another thread.
 _BIG = 1 << 16
 # All bodies that are being read may take so much memory together, in bytes.
@@ -60,7 +62,8 @@ class Connection(RequestHandler):
         self.refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if len(self._server.connections) >= self._server.limits.max_connections:
+        # A connection that was accepted just before the server closed comes here afterwards.
+        if self._server.stopping or len(self._server.connections) >= self._server.limits.max_connections:
             self.refused = True
             assert isinstance(transport, asyncio.Transport)
             transport.write(_FULL)
@@ -122,6 +125,7 @@ class HttpServer:
         self.limits = limits
         self.loop = asyncio.get_running_loop()
         self.connections: set[Connection] = set()
+        self.stopping = False
         self._intake = intake
         self._path = path.rstrip("/") or "/"
         self._token = token
@@ -161,13 +165,21 @@ class HttpServer:
     async def stop(self, timeout: float) -> None:
         """Stop listening, answer what is being worked on for up to `timeout` seconds, and close."""
         assert self._server is not None and self._watch is not None
+        self.stopping = True
+        for listening in self._server.sockets:
+            self.loop.remove_reader(listening.fileno())
+        # asyncio would lose a connection that it has accepted and not yet made when its server closes.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         self._server.close()
         self._watch.cancel()
         self._intake.stop()
         deadline = self.loop.time() + timeout
-        for connection in list(self.connections):
-            connection.close()
         while self.connections and self.loop.time() < deadline:
+            for connection in list(self.connections):
+                # Each time: who works on a request may end that first, and a new connection may not hear it yet.
+                if not connection.busy:
+                    connection.close()
             await asyncio.sleep(0.02)
         left = list(self.connections)
         if left:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, server: str, *, listen: str = "") -> Iterator[str]:
+def nginx(folder: Path, server: str, *, listen: str = "") -> Generator[str, None, None]:
     """Run nginx with the directives `server` in its only server block; yields its url, without TLS' s."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
