@@ -7,6 +7,7 @@ import pytest
 
 from rxalerts.config import load_config, render_docs, render_example
 from rxalerts.config.registry import options_of, sink_classes
+from rxalerts.config.steps import STEPS
 
 AGAIN = "is not up to date: run `python -m rxalerts.config` in the project's folder"
 
@@ -38,7 +39,10 @@ def test_the_commented_defaults_of_the_example_are_right(tmp_path: Path, root: P
     before, own, after = text.partition("\n  channels:\n")
     used, _, _ = after.partition("\n  # Further channels")
     lines = [line for line in used.splitlines() if not re.match(r"      # where: ", line)]
-    uncommented = [re.sub(r"^      # ([a-z_]+: )", r"      \1", line) for line in lines]
+    # Some helps begin with a word and a colon too.
+    known = {item.name for sink in sink_classes().values() for item in options_of(sink)} | STEPS.keys()
+    keys = "|".join(sorted(known))
+    uncommented = [re.sub(rf"^      # ((?:{keys}): )", r"      \1", line) for line in lines]
     path = tmp_path / "falco.yaml"
     path.write_text(before.replace("enabled: false", "enabled: true") + own + "\n".join(uncommented) + "\n")
     config = load_config(path, environment={})

@@ -63,10 +63,17 @@ def test_enrich_reads_its_table_when_the_file_is_loaded() -> None:
         channel("enrich: {table: missing.csv, by: k8s.ns.name}")
 
 
+def test_where_can_name_lists_and_macros() -> None:
+    """As a map: the condition, and what it names."""
+    keys = "where: {condition: 'shell', lists: {names: [sh, bash]}, macros: {shell: proc.name in (names)}}"
+    assert rules(through(keys, at(0, "x"), at(1, "y", **{"proc.name": "sh"}))) == ["y"]
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
         ("where: 'priority >= eror'", "column 13"),
+        ("where: {condition: shell}", "shell"),
         ("rate_limit: {burst: 3}", "rate=0.0"),
         ("rate_limit: {rate: 1, brst: 3}", "did you mean"),
         ("suppress_repeats: {within: -1}", "within"),

@@ -67,6 +67,18 @@ class SuppressRepeats(StepOptions):
 
 
 @dataclass(frozen=True)
+class Where(StepOptions):
+    """The arguments of `where`, for conditions that name lists and macros."""
+
+    condition: str = ""
+    lists: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    macros: dict[str, str] = field(default_factory=dict[str, str])
+
+    def build(self, make: Make) -> Callable[[Any], Any]:
+        return make(**{"condition": self.condition, **self.arguments()})
+
+
+@dataclass(frozen=True)
 class Redact(StepOptions):
     """The arguments of `redact`."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rxalerts import operators
-from rxalerts.config.step_options import Enrich, RateLimit, Redact, StepOptions, SuppressRepeats
+from rxalerts.config.step_options import Enrich, RateLimit, Redact, StepOptions, SuppressRepeats, Where
 from rxalerts.errors import OptionError, RxAlertsError
 from rxalerts.priority import Priority
 
@@ -27,7 +27,7 @@ class Step:
 STEPS: dict[str, Step] = {
     "priority": Step("at_least", Priority, "only alerts of this priority and more urgent ones", "warning"),
     "where": Step(
-        "where", str, "only alerts that meet this condition, in Falco's condition syntax", "proc.name = bash"
+        "where", str | Where, "only alerts that meet this condition, in Falco's condition syntax", "proc.name = bash"
     ),
     "enrich": Step(
         "enrich",
