@@ -58,7 +58,7 @@ def parse_mode(text: str) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"(0o)?[0-7]{3,4}", text):
-        raise ValueError(f"must be three or four octal digits in quotes, such as \"0660\", got {text!r}")
+        raise ValueError(f'must be three or four octal digits in quotes, such as "0660", got {text!r}')
     return int(text.removeprefix("0o"), 8)
 
 

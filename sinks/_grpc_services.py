@@ -111,8 +111,7 @@ def _answer(asked: dict[int, str], services: list[str]) -> bytes:
 
 
 _FILES: dict[str, FileDescriptor] = {
-    module.DESCRIPTOR.name: module.DESCRIPTOR
-    for module in (outputs_pb2, schema_pb2, version_pb2, timestamp_pb2)
+    module.DESCRIPTOR.name: module.DESCRIPTOR for module in (outputs_pb2, schema_pb2, version_pb2, timestamp_pb2)
 }
 
 

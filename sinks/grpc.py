@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rxalerts.alert import Alert
@@ -99,8 +99,11 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
         60.0, "seconds of silence after which a client is asked whether it is there; null: never", kw_only=True
     )
     linger: float = option(2.0, "seconds that subscribers get at the end to take what waits for them", kw_only=True)
-    on_full: Overflow | str = option(
-        "drop_oldest", "what a full queue does, each subscriber's and the mailbox", kw_only=True
+    # Written out, so that type checkers see that it is still a keyword.
+    on_full: Overflow | str = field(
+        default="drop_oldest",
+        kw_only=True,
+        metadata={"help": "what a full queue does, each subscriber's and the mailbox", "falco": None, "secret": False},
     )
 
     def validate(self) -> None:

@@ -1,9 +1,10 @@
 """A stand-in for the gRPC server of a Falco 0.24 to 0.43, in a process of its own.
 
-Usage: python -m tests.support.falco_server ADDRESS LOG [--old] [--break-after N]. Every line of LOG is one alert, as
-JSON with the keys of falco_messages.as_dict. As in Falco one queue serves every call; `sub` reads a request, writes what is
-queued and waits for the next request. A line that comes on standard input is queued too. Each request is reported
-on standard output.
+Usage: python -m tests.support.falco_server ADDRESS LOG [--old] [--break-after N] [--unimplemented].
+
+Every line of LOG is one alert, as JSON with the keys of falco_messages.as_dict. As in Falco one queue serves every
+call; `sub` reads a request, writes what is queued and waits for the next request. A line that comes on standard
+input is queued too. Each request is reported on standard output.
 """
 
 from __future__ import annotations
