@@ -120,10 +120,8 @@ class Session(ABC):
         except Exception as error:
             self._guard(alert, error)
             return
-        with self._lock:
-            if self._wall:
-                self.now = self.wall_now()
-            else:
+        if not self._wall:
+            with self._lock:
                 time_ns = alert.time_ns
                 if time_ns >= self.now:
                     self.now = time_ns
@@ -131,13 +129,26 @@ class Session(ABC):
                 elif self._lateness.lasts(self.now - time_ns):
                     self.finish()
                     self.now = time_ns
-            if self.now >= self.due:
-                self.pass_time()
-            self.take(alert, seen)
-            if self._wall:
-                self._arm()
-        if self._wall:
-            self._press_on()
+                if self.now >= self.due:
+                    self.pass_time()
+                self.take(alert, seen)
+        elif (scope := current()) is not None:
+            with self._lock:
+                self._take_now(alert, seen)
+            self._outlet.hand_on(scope)
+        else:
+            # No source of ours: what wants to wait is collected, so that it waits without the lock.
+            with self._lock, self._outlet.released():
+                self._take_now(alert, seen)
+            self._outlet.wait()
+
+    def _take_now(self, alert: Alert, seen: Any) -> None:
+        """Take an alert at the time of the wall's clock."""
+        self.now = self.wall_now()
+        if self.now >= self.due:
+            self.pass_time()
+        self.take(alert, seen)
+        self._arm()
 
     def on_error(self, error: Exception) -> None:
         """End everything, then hand on the error."""
@@ -214,19 +225,14 @@ class Session(ABC):
             # Timers may be some microseconds early against the clock; what is due at `armed` is due now.
             self.now = max(self.wall_now(), armed or 0)
             try:
-                self.pass_time()
+                # A timer's thread never waits: the next alert's source does.
+                with self._outlet.released():
+                    self.pass_time()
             except Exception as error:
                 # Whoever subscribed has raised. There is no caller to tell, and the timer's thread serves others.
                 log.exception("%s: an observer raised", self.setup.name)
                 self._observer.on_error(error)
             self._arm()
-
-    def _press_on(self) -> None:
-        scope = current()
-        if scope is not None:
-            self._outlet.hand_on(scope)
-        else:
-            self._outlet.wait()
 
 
 class Stateful:

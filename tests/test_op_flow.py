@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import reactivex
@@ -120,6 +121,18 @@ def test_memory_is_bounded_for_endlessly_many_keys() -> None:
         emitter, _ = emitting(operator, Watermark())
         emitter.emit_all(at(n, f"r{n}") for n in range(5000))
         assert len(str(operator.snapshot())) < 50 * 200
+
+
+@pytest.mark.parametrize("clock", ["event", "wall"])
+def test_a_foreign_stream_waits_for_a_full_mailbox(clock: Literal["event", "wall"]) -> None:
+    """Behind an operator with a state, too: nothing is lost, in order, and no lock is held meanwhile."""
+    subject: Subject[Alert] = Subject()
+    alerts = [at(n, f"r{n}") for n in range(300)]
+    with sinks.CollectSink[Alert](capacity=2) as kept:
+        subject.pipe(ops.suppress_repeats("rule", clock=clock)).subscribe(kept)
+        for alert in alerts:
+            subject.on_next(alert)
+    assert kept.items == alerts and kept.stats().lost == 0
 
 
 def test_merge_keeps_the_order_of_each_source() -> None:
