@@ -1,0 +1,268 @@
+"""Alerts -> polars DataFrame, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from reactivex import Observable
+
+from rxalerts import jsonvalues
+from rxalerts.alert import Alert
+from rxalerts.flow.pulling import pulled
+from rxalerts.flow.source import Source
+from rxalerts.format import Formatted
+from rxalerts.notebook.columns import Kind, common, kind_of, text_of
+from rxalerts.notebook.extras import load
+from rxalerts.notebook.palette import ORDER
+from rxalerts.record import strip_prefix
+from rxalerts.sources import replay
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["BASE", "Alerts", "Fields", "frame", "from_frame"]
+
+Alerts = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Observable[Any] | Iterable[Alert]
+Fields = Literal["all"] | Iterable[str]
+
+BASE = ("time", "priority", "rule", "hostname", "source", "tags", "output", "message", "output_fields", "extra")
+"""The columns that every frame has; the fields follow."""
+
+_CHUNK = 20_000
+
+
+def frame(alerts: Alerts, fields: Fields = "all", *, chunk: int = _CHUNK) -> polars.DataFrame:
+    """Return alerts as a polars DataFrame, one row each, in their order.
+
+    Args:
+        alerts: a path, several, or a pattern; a source or any Observable that ends; alerts.
+        fields: which output fields become columns: ``"all"``, or their names (``[]``: none).
+        chunk: how many alerts are held as Python objects at a time.
+
+    ========================== =================================================================================
+    ``time``                   ``Datetime("ns", "UTC")``
+    ``priority``               ``Enum``, from ``Emergency`` up to ``Debug``: sorts by urgency, and ``<=`` works
+    ``rule hostname source``   ``String``; ``""`` where the alert has none
+    ``tags``                   ``List(String)``
+    ``output``                 ``String``: the whole line of text
+    ``message``                ``String``, null where it is the output without its time and priority
+    ``output_fields``          ``String``: what the columns of the fields do not hold exactly, as JSON; mostly null
+    ``extra``                  ``String``: unknown top-level keys as JSON, or null
+    each field                 ``Boolean``, ``Int64``, ``Float64`` or ``String``, as all its values are; ``UInt64`` if
+                               there are some beyond ``Int64`` and none below 0. Values without a common type, numbers
+                               beyond 64 bits, lists and objects become ``String``: texts as they are, else JSON
+    ========================== =================================================================================
+
+    A field that is null in the alert is null in its column and ``null`` in ``output_fields``; one that the alert lacks
+    is null in its column alone. A field with the name of a column above has none of its own. So nothing is lost, and
+    `from_frame` gives equal alerts.
+
+    Raises:
+        MissingPackageError: polars is not installed.
+        OSError: a file cannot be read.
+        ValueError: a live source, which never ends.
+
+    Memory: the frame itself, about 1 kB for an alert with 25 fields, and one chunk. ``frame(…).to_pandas()`` needs
+    pandas and pyarrow (``pip install 'rxalerts[pandas]'``).
+
+    >>> table = frame([Alert("Shell", "notice", "A shell", {"proc.pid": 2**63})])
+    >>> table["proc.pid"].dtype, table["proc.pid"][0]
+    (UInt64, 9223372036854775808)
+    """
+    wanted = None if fields == "all" else list(dict.fromkeys(fields))
+    if isinstance(fields, str) and wanted is not None:
+        raise ValueError(f'fields={fields!r}: must be "all" or several names, as in [{fields!r}]')
+    if chunk < 1:
+        raise ValueError(f"chunk={chunk}: must be 1 or more")
+    table = _Table(load("polars", "a frame"), wanted)
+    stream = _each(alerts)
+    while batch := list(islice(stream, chunk)):
+        table.add(batch)
+    return cast("polars.DataFrame", table.finish())
+
+
+def _each(alerts: Alerts) -> Iterator[Alert]:
+    if isinstance(alerts, str | os.PathLike):
+        alerts = replay(alerts)
+    elif isinstance(alerts, Sequence) and alerts and isinstance(alerts[0], str | os.PathLike):
+        alerts = replay(cast("Sequence[str]", alerts))
+    if isinstance(alerts, Source) and alerts.live:
+        raise ValueError(f"{alerts.name} never ends: give a part of it, as with source.pipe(reactivex.operators.take(n))")
+    each: Iterable[Any] = pulled(alerts) if isinstance(alerts, Observable) else cast("Iterable[Any]", alerts)
+    for item in each:
+        alert = item.alert if isinstance(item, Formatted) else item
+        if not isinstance(alert, Alert):
+            raise TypeError(f"a frame is made of alerts, not of {type(alert).__name__}")
+        yield alert
+
+
+class _Table:
+    """Grows by chunks; the columns of the fields get their types in the end."""
+
+    def __init__(self, polars: Any, wanted: list[str] | None) -> None:
+        self._pl = polars
+        self._wanted = wanted
+        self._base: list[Any] = []
+        self._chunks: list[dict[str, tuple[Kind, Any]]] = []
+        # By field, in order of their appearance: the kind of all so far, whether there is a negative integer.
+        self._kinds: dict[str, tuple[Kind, bool]] = dict.fromkeys(self._columns(wanted or ()), (Kind.NONE, False))
+
+    @staticmethod
+    def _columns(names: Iterable[str]) -> list[str]:
+        return [name for name in names if name not in BASE]
+
+    def add(self, alerts: list[Alert]) -> None:
+        """Append a chunk."""
+        fields = [alert.output_fields for alert in alerts]
+        names = list(self._kinds) if self._wanted is not None else self._columns(dict.fromkeys(n for f in fields for n in f))
+        chunk: dict[str, tuple[Kind, Any]] = {}
+        inexact: set[str] = set()
+        for name in names:
+            values = [each.get(name) for each in fields]
+            kind = kind_of(values)
+            if kind is Kind.NONE and self._wanted is None and name not in self._kinds:
+                self._kinds[name] = (Kind.NONE, False)
+            if kind is Kind.MIXED:
+                inexact.add(name)
+                values = [text_of(value) for value in values]
+            chunk[name] = (kind, self._pl.Series(name, values, self._dtype(kind)))
+            self._note(name, kind, values)
+        self._chunks.append(chunk)
+        self._base.append(self._base_columns(alerts, fields, frozenset(names), inexact))
+
+    def _note(self, name: str, kind: Kind, values: list[Any]) -> None:
+        before, negative = self._kinds.get(name, (Kind.NONE, False))
+        negative = negative or (kind is Kind.INT and any(value is not None and value < 0 for value in values))
+        self._kinds[name] = (common(before, kind, negative), negative)
+
+    def _base_columns(
+        self, alerts: list[Alert], fields: list[dict[str, Any]], names: frozenset[str], inexact: set[str]
+    ) -> Any:
+        pl = self._pl
+        rest = [_rest(each, names, inexact) for each in fields]
+        messages = [(alert.output, alert.message) for alert in alerts]
+        return pl.DataFrame(
+            [
+                pl.Series("time", [alert.time_ns for alert in alerts], pl.Int64).cast(pl.Datetime("ns", "UTC")),
+                pl.Series("priority", [ORDER[alert.priority] for alert in alerts], pl.Enum(list(ORDER))),
+                pl.Series("rule", [alert.rule for alert in alerts], pl.String),
+                pl.Series("hostname", [alert.hostname for alert in alerts], pl.String),
+                pl.Series("source", [alert.source for alert in alerts], pl.String),
+                pl.Series("tags", [list(alert.tags) for alert in alerts], pl.List(pl.String)),
+                pl.Series("output", [output for output, _ in messages], pl.String),
+                pl.Series("message", [own if own != strip_prefix(output) else None for output, own in messages], pl.String),
+                pl.Series("output_fields", rest, pl.String),
+                pl.Series("extra", [_json(alert.extra) for alert in alerts], pl.String),
+            ]
+        )
+
+    def _dtype(self, kind: Kind) -> Any:
+        pl = self._pl
+        types = {Kind.BOOL: pl.Boolean, Kind.INT: pl.Int64, Kind.UINT: pl.UInt64, Kind.FLOAT: pl.Float64}
+        return types.get(kind, pl.String)
+
+    def finish(self) -> Any:
+        """Return the whole frame."""
+        pl = self._pl
+        if not self._base:
+            self.add([])
+        parts: list[Any] = []
+        # Chunk by chunk, and each one let go of, so that no second copy of it all exists.
+        while self._base:
+            parts.append(self._part(self._base.pop(0), self._chunks.pop(0)))
+        return pl.concat(parts, rechunk=False)
+
+    def _part(self, base: Any, chunk: dict[str, tuple[Kind, Any]]) -> Any:
+        pl = self._pl
+        columns: list[Any] = []
+        for name, (kind, _) in self._kinds.items():
+            own, series = chunk.get(name, (Kind.NONE, None))
+            if series is None:
+                columns.append(pl.Series(name, [None], self._dtype(kind)).new_from_index(0, base.height))
+            elif own is kind or own is Kind.NONE or kind is Kind.UINT:
+                columns.append(series.cast(self._dtype(kind)))
+            else:
+                # What was exact in this chunk is text in the whole: the values move to where they stay exact.
+                values: list[Any] = series.to_list()
+                base = self._keep(base, name, values, own)
+                columns.append(pl.Series(name, [text_of(value) for value in values], pl.String))
+        return base.with_columns(columns)
+
+    def _keep(self, base: Any, name: str, values: list[Any], kind: Kind) -> Any:
+        if kind in (Kind.TEXT, Kind.MIXED):
+            return base
+        before: list[str | None] = base["output_fields"].to_list()
+        after = [
+            rest if value is None else _json({**(jsonvalues.decode(rest.encode()) if rest else {}), name: value})
+            for rest, value in zip(before, values, strict=True)
+        ]
+        return base.with_columns(self._pl.Series("output_fields", after, self._pl.String))
+
+
+def _rest(fields: dict[str, Any], names: frozenset[str], inexact: set[str]) -> str | None:
+    """Return as JSON the fields that no column holds, or none exactly."""
+    if None not in fields.values() and not inexact and fields.keys() <= names:
+        return None
+    return _json(
+        {
+            name: value
+            for name, value in fields.items()
+            if value is None or name not in names or (name in inexact and not isinstance(value, str))
+        }
+    )
+
+
+def _json(value: dict[str, Any]) -> str | None:
+    return jsonvalues.encode(value).decode() if value else None
+
+
+def from_frame(table: polars.DataFrame) -> Iterator[Alert]:
+    """Yield the alerts of a frame, in the order of its rows.
+
+    Args:
+        table: what `frame` returned, all of it or some rows and columns. ``time`` and ``priority`` are needed; every
+            column that `frame` does not name is an output field.
+
+    Of a whole frame the alerts are equal to those that it was made of.
+
+    Raises:
+        ValueError: ``time`` or ``priority`` is missing.
+
+    >>> alerts = [Alert("Shell", "notice", "A shell", {"proc.pid": 7, "user.name": None})]
+    >>> list(from_frame(frame(alerts))) == alerts
+    True
+    """
+    missing = [name for name in ("time", "priority") if name not in table.columns]
+    if missing:
+        raise ValueError(f"this frame has no column {' and none '.join(missing)}: rxalerts.frame makes one")
+    pl = load("polars", "a frame")
+    names = [name for name in table.columns if name not in BASE]
+    exact = table.with_columns(pl.col("time").cast(pl.Datetime("ns", "UTC")).dt.epoch("ns"))
+    for row in exact.iter_rows(named=True):
+        yield _alert(row, names)
+
+
+def _alert(row: dict[str, Any], names: list[str]) -> Alert:
+    fields = {name: value for name in names if (value := row[name]) is not None}
+    rest: str | None = row.get("output_fields")
+    if rest:
+        fields.update(jsonvalues.decode(rest.encode()))
+    extra: str | None = row.get("extra")
+    output: str | None = row.get("output")
+    message: str | None = row.get("message")
+    alert = Alert(
+        row.get("rule") or "",
+        row["priority"],
+        message if message is not None else "" if output is None else strip_prefix(output),
+        fields,
+        output=output,
+        time=row["time"],
+        source=row.get("source") or "",
+        tags=row.get("tags") or (),
+        hostname=row.get("hostname") or "",
+        extra=jsonvalues.decode(extra.encode()) if extra else None,
+    )
+    return alert
