@@ -275,7 +275,6 @@ def test_a_wrong_configuration_is_refused_with_place_and_remedy(tmp_path: Path, 
         (["-c", "falco.yaml", "-d"], ["stdout is the only channel", "background"]),
         (["-c", "falco.yaml", "--form", "-"], ["--form"]),
     ],
-    ids=lambda value: "-".join(value[2:]) if isinstance(value, list) else "",
 )
 def test_wrong_usage_is_refused(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
     """Each kind of wrong usage: exit status 2, and a message that names the thing and what is right."""

@@ -113,16 +113,16 @@ def test_sigterm_drains_within_output_timeout_and_tells_what_is_left(tmp_path: P
 
 def test_the_input_s_end_waits_for_a_channel_that_gets_on_and_a_signal_limits_that(tmp_path: Path) -> None:
     """After the end of the input a stuck channel is waited for, until a signal sets output_timeout as the limit."""
-    config(tmp_path, STUCK + "output_timeout: 300\n")
-    with Run("run", "-c", "falco.yaml", "-U", folder=tmp_path) as run:
-        run.ready()
-        run.write(alerts(3000))
+    config(tmp_path, "file_output: {enabled: true, filename: ./not/yet/there.txt}\noutput_timeout: 300\n")
+    with Run("run", "-c", "falco.yaml", folder=tmp_path) as run:
+        run.write(alerts(300))
         assert run.process.stdin is not None
         run.process.stdin.close()
-        run.said("output timeout")
+        run.said("next attempt", 3)
         assert run.process.poll() is None
         run.signal(signal.SIGTERM)
         assert run.end(15) == 1
+        assert "file: delivered 0 of 300, lost 300" in run.err
 
 
 def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
@@ -135,11 +135,16 @@ def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
         run.said("SIGTERM received, exiting...")
         began = time.monotonic()
         # Right with the first it is taken for the same one.
-        until(lambda: run.signal(signal.SIGINT) or run.process.poll() is not None, "its end")
+        until(lambda: _ended_by(run, signal.SIGINT), "its end")
         assert run.process.wait() == 128 + signal.SIGINT
         assert time.monotonic() - began < 2
         assert "second signal" in run.err
         assert not (tmp_path / "pid").exists()
+
+
+def _ended_by(run: Run, number: signal.Signals) -> bool:
+    run.signal(number)
+    return run.process.poll() is not None
 
 
 def test_the_same_signal_twice_at_once_is_one(tmp_path: Path) -> None:

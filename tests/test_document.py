@@ -10,11 +10,12 @@ import signal
 import socket
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.run import Run, alerts, config, numbers, read_all, rxalerts, until
+from tests.support.run import Run, alerts, config, has, numbers, read_all, rxalerts, until
 
 LINE = (
     "10:20:05.408091526: Warning Sensitive file opened for reading by non-trusted program "
@@ -262,7 +263,7 @@ def test_program_is_kept_with_keep_alive(tmp_path: Path) -> None:
     with Run("run", "-c", "falco.yaml", "-U", folder=tmp_path) as command:
         for number in range(3):
             command.write(alerts(1, number))
-            until(lambda n=number: numbers(read_all(tmp_path / "out")) == list(range(n + 1)))
+            until(partial(has, tmp_path / "out", number + 1))
         assert command.end() == 0
     assert read_all(tmp_path / "starts") == "started\n"
 
@@ -298,10 +299,11 @@ def test_program_is_in_our_process_group_and_gets_our_signals(tmp_path: Path) ->
 
 def test_program_that_overrides_the_handler_shuts_down_cleanly(tmp_path: Path) -> None:
     """'To ignore SIGTERM, so as to allow a clean shutdown of buffered output, override the signal handler.'"""
-    config(tmp_path, program("trap '' TERM; exec cat >> out", keep_alive=True) + FILE)
+    config(tmp_path, program("trap '' TERM; touch ready; exec cat >> out", keep_alive=True) + FILE)
     with Run("run", "-c", "falco.yaml", folder=tmp_path) as command:
         command.write(alerts(50))
-        until(lambda: len(numbers(read_all(tmp_path / "events.txt"))) == 50)
+        until(partial(has, tmp_path / "events.txt", 50))
+        until((tmp_path / "ready").exists)
         os.killpg(command.process.pid, signal.SIGTERM)
         assert command.end() == 0, command.err
     assert numbers(read_all(tmp_path / "out")) == list(range(50))

@@ -11,7 +11,7 @@ from queue import Empty
 
 import click
 
-from rxalerts.cli.signals import STOPS, Signals
+from rxalerts.cli.signals import STOPS, Event, Finished, Signals
 from rxalerts.pipeline import Pipeline, Report
 
 LOST = 1
@@ -30,10 +30,6 @@ _RESERVED_SECONDS = 0.5
 
 # What the drain gets beyond its limit before it is left behind, in seconds.
 _GRACE = 1.0
-
-
-class _Finished:
-    """An event: the source, or the drain, has come to its end."""
 
 
 def live(
@@ -59,8 +55,8 @@ def live(
         started, stopping: called when the sinks are started, and when the end begins.
         progress: called several times a second.
     """
-    over = _Finished()
-    pipeline.when_finished(lambda: signals.events.put(over))
+    over = Finished()
+    pipeline.when_finished(lambda: signals.put(over))
     pipeline.start()
     if started is not None:
         started()
@@ -77,16 +73,16 @@ def live(
     return _drain(pipeline, signals, deadline, timeout)
 
 
-def _until_end(signals: Signals, handlers: Handlers, progress: Callable[[], None] | None) -> object:
+def _until_end(signals: Signals, handlers: Handlers, progress: Callable[[], None] | None) -> Event:
     """Serve signals until one of them, or the source, makes an end."""
     while True:
         try:
-            event = signals.events.get(timeout=_REDRAW if progress is not None else None)
+            event = signals.get(timeout=_REDRAW if progress is not None else None)
         except Empty:
             if progress is not None:
                 progress()
             continue
-        if isinstance(event, _Finished) or event in STOPS:
+        if isinstance(event, Finished) or event in STOPS:
             return event
         if event in handlers:
             handlers[event]()
@@ -96,7 +92,7 @@ def _read_on(signals: Signals, deadline: float) -> None:
     """Wait for the source's end until `deadline`; further signals mean nothing now."""
     while (left := deadline - time.monotonic()) > 0:
         try:
-            if isinstance(signals.events.get(timeout=left), _Finished):
+            if isinstance(signals.get(timeout=left), Finished):
                 return
         except Empty:
             return
@@ -104,26 +100,26 @@ def _read_on(signals: Signals, deadline: float) -> None:
 
 def _drain(pipeline: Pipeline, signals: Signals, deadline: float | None, timeout: Callable[[], float]) -> Report:
     """Let the sinks deliver what they hold; without a deadline, the first signal sets one."""
-    done = _Finished()
+    done = Finished()
     reports: list[Report] = []
 
     def drain() -> None:
         try:
             reports.append(pipeline.drain(None if deadline is None else max(0.0, deadline - time.monotonic())))
         finally:
-            signals.events.put(done)
+            signals.put(done)
 
     threading.Thread(target=drain, name="rxalerts-drain", daemon=True).start()
     while True:
         try:
             left = None if deadline is None else max(0.0, deadline + _GRACE - time.monotonic())
-            event = signals.events.get(timeout=left)
+            event = signals.get(timeout=left)
         except Empty:
             log.error("output channels still blocked, discarding all remaining notifications")
             return pipeline.report()
         if event is done:
             return reports[0] if reports else pipeline.report()
-        if event in STOPS and deadline is None:
+        if isinstance(event, signal.Signals) and event in STOPS and deadline is None:
             log.info("%s received, exiting...", event.name)
             deadline = time.monotonic() + timeout()
             for sink in pipeline.sinks.values():

@@ -17,36 +17,14 @@ from rxalerts.alert import Alert
 from rxalerts.flow.holding import Held
 from rxalerts.flow.scope import Scope, current
 from rxalerts.flow.source import Emitter, Source, SourceStats
+from rxalerts.operators.limiting import TokenBucket
 from rxalerts.priority import Priority
 
 log = logging.getLogger("rxalerts")
 
 
-class TokenBucket:
-    """Falco's rate limit (0.5 to 0.36): starts full, gains `rate` tokens a second, each alert claims one.
-
-    >>> bucket = TokenBucket(rate=2, burst=10, now=1)
-    >>> bucket.claim(5, 1_000_000_001), bucket.claim(7, 2_000_000_001), bucket.claim(3, 2_000_000_001)
-    (True, True, False)
-    """
-
-    def __init__(self, rate: float, burst: float, now: int | None = None) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._seen = time.time_ns() if now is None else now
-
-    def claim(self, tokens: float = 1, now: int | None = None) -> bool:
-        """Take tokens if there are enough; `now` is in nanoseconds."""
-        now = time.time_ns() if now is None else now
-        # A clock that was set back gains nothing, and must not cost anything.
-        gained = max(0, now - self._seen) * self._rate / 1e9
-        self._seen = now
-        self._tokens = min(self._burst, self._tokens + gained)
-        if self._tokens < tokens:
-            return False
-        self._tokens -= tokens
-        return True
+# How often skipped alerts are told about, in seconds.
+_TELL = 60.0
 
 
 class Valve(Source[Alert]):
@@ -55,7 +33,7 @@ class Valve(Source[Alert]):
     Arguments:
         source: where the alerts come from.
         priority: only alerts of rules that are at least so urgent; the program's own alerts always pass (Falco).
-        rate, burst: see `TokenBucket`; a rate of 0 means no limit.
+        rate, burst: Falco's token bucket (0.5 to 0.36), for all channels together; a rate of 0 means no limit.
     """
 
     def __init__(
@@ -71,6 +49,7 @@ class Valve(Source[Alert]):
         self._paused = False
         self._waiters: list[Callable[[], None]] = []
         self._numbers = (0.0, 0.0)
+        self._tell_at = 0.0
         self._bucket: TokenBucket | None = None
         self.limit(priority, rate, burst)
 
@@ -78,7 +57,7 @@ class Valve(Source[Alert]):
         """Filter by other limits from now on; the bucket is full again if its numbers have changed."""
         with self._lock:
             if (rate, burst) != self._numbers:
-                self._bucket = TokenBucket(rate, burst) if rate else None
+                self._bucket = TokenBucket(rate, burst, time.time_ns()) if rate else None
             self._numbers = (rate, burst)
             self._priority = priority
             self._all = self._bucket is None and priority is Priority.DEBUG
@@ -119,11 +98,14 @@ class Valve(Source[Alert]):
         if alert.priority > self._priority:
             self.filtered += 1
             return False
-        if self._bucket is None or self._bucket.claim():
+        if self._bucket is None or self._bucket.claim(1, time.time_ns()):
             return True
         self.limited += 1
-        level = logging.WARNING if self.limited == 1 else logging.DEBUG
-        log.log(level, "Skipping rate-limited notification for rule %s (outputs.rate)", alert.rule)
+        log.debug("Skipping rate-limited notification for rule %s", alert.rule)
+        now = time.monotonic()
+        if now >= self._tell_at:
+            log.warning("outputs.rate: %d alerts skipped so far, the latest of rule %s", self.limited, alert.rule)
+            self._tell_at = now + _TELL
         return False
 
     def add(self, alerts: Iterable[Alert]) -> None:

@@ -10,19 +10,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 # How long anything may take on a busy machine, in seconds.
 DEADLINE = 30.0
 
+T = TypeVar("T")
+
 COMMAND = [sys.executable, "-c", "from rxalerts.cli import main; main(prog_name='rxalerts')"]
 
 
-def until(condition: Callable[[], Any], what: str = "", timeout: float = DEADLINE) -> Any:
+def until(condition: Callable[[], T], what: str = "", timeout: float = DEADLINE) -> T:
     """Wait until `condition()` is true and return its value; fail when the deadline passes."""
     deadline = time.monotonic() + timeout
     while True:
@@ -218,8 +220,13 @@ def read_all(*paths: Path) -> str:
     return "".join(path.read_text() for path in paths if path.exists())
 
 
+def has(path: Path, count: int) -> bool:
+    """Tell whether a file holds so many alerts."""
+    return len(numbers(read_all(path))) == count
+
+
 @contextmanager
-def left_alone(pid: int) -> Iterator[int]:
+def left_alone(pid: int) -> Generator[int]:
     """Make sure that a process that is no child of ours has ended when the block ends."""
     try:
         yield pid
