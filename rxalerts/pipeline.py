@@ -326,6 +326,7 @@ class Pipeline:
         self._emitter: Emitter[Any] | None = None
         self._subscription = SingleAssignmentDisposable()
         self._stopping = False
+        self._feeding = False
         self._began = 0.0
 
     @property
@@ -342,6 +343,7 @@ class Pipeline:
         self._began = time.monotonic()
         self._hub.swap(self._connect(self._routes))
         threading.Thread(target=self._feed, name="rxalerts-source", daemon=True).start()
+        self._feeding = True
         return self
 
     def _connect(self, routes: Sequence[Route]) -> list[_Branch]:
@@ -417,7 +419,7 @@ class Pipeline:
         self._stopping = True
         if self._emitter is not None:
             self._emitter.stop()
-        elif not isinstance(self._source, Source):
+        elif not isinstance(self._source, Source) or not self._feeding:
             self._subscription.dispose()
             self._hub.on_completed()
 
@@ -468,15 +470,25 @@ class Pipeline:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            self._hub.finished.wait(PATIENCE if timeout is None else timeout / 2)
-            self._hub.complete()
-            self._close(self._all(), None if deadline is None else max(0.0, deadline - time.monotonic()))
+            self._drain(deadline)
         except KeyboardInterrupt:
-            self._interrupted = True
-            self._close(self._all(), 0.0)
+            # The first one means: no more alerts; the source may have come to its end already.
+            again, self._interrupted = self._interrupted, True
+            try:
+                self._drain(time.monotonic() if again else deadline)
+            except KeyboardInterrupt:
+                self._drain(time.monotonic())
         if isinstance(self._source, Source):
             self._source.finished()
         return self.report()
+
+    def _drain(self, deadline: float | None) -> None:
+        if self._interrupted:
+            self._stop_source()
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        self._hub.finished.wait(PATIENCE if left is None else left / 2)
+        self._hub.complete()
+        self._close(self._all(), None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def _all(self) -> list[Sink[Any]]:
         """Return all sinks, those that are in no route any more included."""
@@ -577,7 +589,13 @@ def run(
     >>> [alert.rule for alert in kept.items], report.lost
     (['A shell'], 0)
     """
-    return Pipeline(source, *routes, timeout=timeout).start().wait()
+    pipeline = Pipeline(source, *routes, timeout=timeout)
+    try:
+        return pipeline.start().wait()
+    except KeyboardInterrupt:
+        # It fell between the steps, or was one too many: what was read is delivered all the same.
+        pipeline.stop()
+        return pipeline.wait()
 
 
 async def arun(

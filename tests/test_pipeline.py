@@ -579,3 +579,24 @@ def test_collecting_in_a_plain_pipe() -> None:
     with sinks.CollectSink[int]() as kept:
         reactivex.of(1, 2, 3).subscribe(kept)
     assert kept.items == [1, 2, 3]
+
+
+@pytest.mark.parametrize("where", ["_connect", "_all"])
+def test_an_interrupt_at_an_awkward_moment_is_no_different(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the pipeline is being put together, or while it is being closed: a report, and closed sinks."""
+    sink: RecordingSink[int] = RecordingSink()
+    original = getattr(rxa.Pipeline, where)
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupted(self: rxa.Pipeline, *arguments: Any) -> Any:
+        result = original(self, *arguments)
+        if interrupts:
+            raise interrupts.pop()
+        return result
+
+    monkeypatch.setattr(rxa.Pipeline, where, interrupted)
+    report = rxa.run(range(10), sink)
+    assert report.interrupted
+    assert report.lost == 0
+    assert sink.state in ("closed", "created")
+    assert len(sink.written) == report.read
