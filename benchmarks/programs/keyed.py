@@ -1,6 +1,6 @@
 """What an operator costs per alert, with a condition of four terms and with 20,000 keys.
 
-Prints {"condition": …, "rate_limit": …, …} in microseconds; the alerts are made beforehand.
+Prints {"condition": …, "rate_limit": …, …} in microseconds of processor time; the alerts are made beforehand.
 """
 
 import json
@@ -49,18 +49,18 @@ def alerts() -> list[Alert]:
 
 def per_alert(items: Sequence[Alert], operator: Operator) -> float:
     """Return the microseconds that an operator takes for each alert, its emissions included."""
-    started = time.perf_counter()
+    started = time.process_time()
     operator(from_iterable(items)).subscribe(lambda _: None)
-    return (time.perf_counter() - started) / len(items) * 1e6
+    return (time.process_time() - started) / len(items) * 1e6
 
 
 def condition(items: Sequence[Alert]) -> float:
     """Return the microseconds of one call of a compiled condition."""
     test = ops.compile_condition(FOUR_TERMS).test
-    started = time.perf_counter()
+    started = time.process_time()
     for item in items:
         test(item)
-    return (time.perf_counter() - started) / len(items) * 1e6
+    return (time.process_time() - started) / len(items) * 1e6
 
 
 def main() -> None:
