@@ -242,8 +242,9 @@ def test_close_gives_up_on_a_stuck_channel_in_time(make: type[Any]) -> None:
     assert not sink.close(0.05)
     assert time.monotonic() - began < 2
     stats = sink.stats()
-    assert stats.dropped == {"shutdown": 4}
-    assert stats.depth == 1
+    # What is in hand follows when the task has been cancelled, which may be now.
+    assert stats.dropped["shutdown"] >= 4
+    assert stats.dropped["shutdown"] + stats.depth == 5
     if isinstance(sink, LoopSink):
         assert sink.wait(10)
         assert sink.calls[-1] == "close"
