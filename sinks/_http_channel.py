@@ -7,20 +7,16 @@ answered yet stays in the supervisor's hand (`Batch.keep`) and comes again, firs
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
-import ssl
 import time
 from collections import deque
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rxalerts.alert import Alert
 from rxalerts.flow.channel import AsyncChannel, Batch, Fatal, Retryable, SinkFault
-from rxalerts.flow.tls import ClientTls
 from rxalerts.format import Formatted
-from rxalerts.sinks._http_auth import proxy_for
 from rxalerts.sinks._http_body import BIG, JSON, Job, Refused, TimedOut, compress
+from rxalerts.sinks._http_setup import Setup
 from rxalerts.sinks._http_template import Template
 
 if TYPE_CHECKING:
@@ -54,27 +50,16 @@ class HttpChannel(AsyncChannel):
         self._timeouts = 0
         self._session: aiohttp.ClientSession | None = None
         self._post: Post | None = None
-        self._tls = ClientTls()
-        self._seen = b""
-        self._warned = False
+        self._setup = Setup(sink)
 
     # -- hooks ----------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         # Importing aiohttp and reading certificates take a while: others on this loop go on meanwhile.
-        context, headers = await loop.run_in_executor(None, self._prepare)
-        aiohttp = importlib.import_module("aiohttp")
-        sink = self._sink
-        connector = aiohttp.TCPConnector(limit=sink.in_flight, force_close=not sink.keep_alive)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=sink.timeout),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("Accept-Encoding",),
-        )
-        self._use(context, headers)
+        await loop.run_in_executor(None, self._setup.prepare)
+        self._session = self._setup.session()
+        self._post = self._setup.post(self._session)
 
     async def write(self, batch: Batch[Alert | Formatted]) -> None:
         grew = len(batch) > len(self._jobs)
@@ -107,11 +92,12 @@ class HttpChannel(AsyncChannel):
         What cannot be used is reported, and what was there before stays in use: it may be half written.
         """
         try:
-            context, headers = await asyncio.get_running_loop().run_in_executor(None, self._prepare)
+            await asyncio.get_running_loop().run_in_executor(None, self._setup.prepare)
         except (OSError, Fatal) as error:
             log.error("%s: not reopened: %s", self._sink.name, error)
             return
-        self._use(context, headers)
+        if self._session is not None:
+            self._post = self._setup.post(self._session)
 
     async def close(self) -> None:
         workers, session = list(self._workers), self._session
@@ -123,39 +109,6 @@ class HttpChannel(AsyncChannel):
             await asyncio.wait(workers)
         if session is not None:
             await session.close()
-
-    # -- what a connection is made of -----------------------------------------------------------------------
-
-    def _prepare(self) -> tuple[ssl.SSLContext | None, Mapping[str, str]]:
-        """Read the files; on a thread of its own. An unchanged context is kept, and its connections with it."""
-        importlib.import_module("rxalerts.sinks._http_post")
-        sink = self._sink
-        headers = {"User-Agent": sink.user_agent, "Accept": "*/*"}
-        if not sink.keep_alive:
-            headers["Connection"] = "close"
-        authorization = sink.auth().header()
-        if authorization is not None:
-            headers["Authorization"] = authorization
-        headers.update(sink.headers)
-        if not sink.target.secure:
-            return None, headers
-        wanted = sink.tls()
-        seen = wanted.fingerprint()
-        if self._post is not None and self._post.context is not None and (wanted, seen) == (self._tls, self._seen):
-            return self._post.context, headers
-        context = wanted.context()
-        self._tls, self._seen = wanted, seen
-        if sink.insecure and not self._warned:
-            self._warned = True
-            log.warning("%s: insecure: the certificate of %s is not checked", sink.name, sink.target.shown)
-        return context, headers
-
-    def _use(self, context: ssl.SSLContext | None, headers: Mapping[str, str]) -> None:
-        from rxalerts.sinks._http_post import Post
-
-        assert self._session is not None
-        target = self._sink.target
-        self._post = Post(self._session, target, headers, context, proxy_for(target), self._sink.echo)
 
     # -- what goes into requests ----------------------------------------------------------------------------
 

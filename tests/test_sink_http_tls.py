@@ -122,6 +122,7 @@ def test_reopen_reads_certificates_again_and_drops_no_connection(certs: Certs, t
     authority.write_bytes(certs.ca.read_bytes())
     context = tls.server_context(certs.server.cert, certs.server.key)
     with Endpoint(context=context) as endpoint, sinks.HttpSink(endpoint.url, ca_cert=authority) as sink:
+
         def send(number: int) -> None:
             sink.on_next(alerts(number + 1)[number])
             assert sink.flush(10)

@@ -164,8 +164,9 @@ class HttpSource(Source[Alert]):
         return self._options.token.read() if self._options.token.wanted else None
 
     async def _serve(self, emitter: Emitter[Alert], running: _Running) -> None:
+        from rxalerts.sources._http_connection import Limits
         from rxalerts.sources._http_intake import Intake
-        from rxalerts.sources._http_server import HttpServer, Limits
+        from rxalerts.sources._http_server import HttpServer
 
         options = self._options
         intake = Intake(
