@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from rxalerts.alert import Alert
 from rxalerts.flow.backoff import Retry
@@ -19,8 +19,10 @@ from rxalerts.flow.stats import DeadLetter, SinkStats
 from rxalerts.testing._probe import Probe
 from rxalerts.testing._waiting import eventually
 
-# Makes a new sink, of the options given by name: those that every sink has.
-SinkFactory = Callable[..., Sink[Any]]
+class SinkFactory(Protocol):
+    """Makes a new sink, of the options given by name: those that every sink has."""
+
+    def __call__(self, *args: Any, **options: Any) -> Sink[Any]: ...
 
 
 def check_sink(
