@@ -19,6 +19,7 @@ from rxalerts.flow.stats import DeadLetter, SinkStats
 from rxalerts.testing._probe import Probe
 from rxalerts.testing._waiting import eventually
 
+
 class SinkFactory(Protocol):
     """Makes a new sink, of the options given by name: those that every sink has."""
 
