@@ -82,6 +82,8 @@ class Queue:
         self.progress = asyncio.Event()
         self.gone = False
         self.idle = False
+        # Woken, in competing mode, and not there yet.
+        self.called = False
         self.sent = 0
 
 
@@ -117,10 +119,12 @@ class Fanout:
                 queue.mail.set()
 
     def _call_next(self) -> None:
-        """Wake one subscriber of the shared queue that has nothing to do: each in its turn."""
+        """Wake a subscriber of the shared queue if those who are on their way leave something for it: in turns."""
+        if self.waiting.box.waiting <= _SHARED_CHUNK * sum(queue.called for queue in self.queues):
+            return
         for place, queue in enumerate(self.queues):
-            if queue.idle:
-                queue.idle = False
+            if queue.idle and not queue.called:
+                queue.called = True
                 queue.mail.set()
                 self.queues.append(self.queues.pop(place))
                 return
@@ -187,7 +191,9 @@ class Fanout:
         while True:
             queue.mail.clear()
             entries = queue.box.take(chunk)
+            queue.called = False
             if entries:
+                self._call_next()
                 # Whatever is in hand makes room: the mailbox bounds what waits, the hand is small.
                 queue.box.settle(entries)
                 hand[:] = [entry[0] for entry in entries]
@@ -221,6 +227,7 @@ class Fanout:
         if queue.shelf is self.waiting:
             if hand:
                 self._put_back(hand)
+            self._call_next()
             return
         rest = hand + _emptied(queue.box)
         if self.queues or self._closing:
@@ -250,11 +257,16 @@ class Fanout:
     # -- the end --------------------------------------------------------------------------------------------
 
     async def close(self, linger: float) -> None:
-        """Let the subscribers take what waits, for at most `linger` seconds."""
+        """Let the subscribers take what waits, until none of them has taken anything for `linger` seconds."""
         self._closing = True
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + linger
-        while self.queues and loop.time() < deadline:
+        sent, deadline = -1, 0.0
+        while self.queues:
+            now = sum(queue.call.sent for queue in self.queues)
+            if now != sent:
+                sent, deadline = now, loop.time() + linger
+            elif loop.time() >= deadline:
+                return
             for queue in self.queues:
                 queue.mail.set()
             await asyncio.sleep(0.002)

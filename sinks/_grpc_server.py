@@ -143,6 +143,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     @property
+    def unsent(self) -> int:
+        """How many bytes wait for the client to read."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    @property
     def calls(self) -> Iterable[Call]:
         """The calls that run."""
         return list(self._calls.values())
@@ -234,7 +239,7 @@ class Server:
         return True
 
     async def close(self, timeout: float) -> None:
-        """End every call with OK and close the connections; those that take longer than `timeout` are cut."""
+        """End every call with OK, close the connections, and cut those that take nothing for `timeout` seconds."""
         for connection in list(self.connections):
             for call in connection.calls:
                 call.end()
@@ -244,9 +249,18 @@ class Server:
         for connection in list(self.connections):
             connection.close()
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        while self.connections and loop.time() < deadline:
-            await asyncio.sleep(0.005)
+        left, deadline = -1, 0.0
+        while self.connections:
+            now = sum(connection.unsent for connection in self.connections)
+            if now != left:
+                left, deadline = now, loop.time() + timeout
+            elif loop.time() >= deadline:
+                break
+            await asyncio.sleep(0.002)
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut every connection."""
         for connection in list(self.connections):
             connection.abort()
 

@@ -98,7 +98,9 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
     keepalive: float | None = option(
         60.0, "seconds of silence after which a client is asked whether it is there; null: never", kw_only=True
     )
-    linger: float = option(2.0, "seconds that subscribers get at the end to take what waits for them", kw_only=True)
+    linger: float = option(
+        2.0, "at the end: seconds without a subscriber taking any of what waits for it", kw_only=True
+    )
     # Written out, so that type checkers see that it is still a keyword.
     on_full: Overflow | str = field(
         default="drop_oldest",
@@ -226,11 +228,15 @@ class _GrpcChannel(AsyncChannel):
             return
         # After a failure it is opened again, and the alerts wait for that; otherwise this is the end.
         final = self._sink.state in (State.DRAINING, State.FAILED, State.CLOSED)
-        if final:
-            await fanout.close(self._sink.linger)
-        await server.close(_GOODBYE)
-        if final:
-            fanout.abandon()
+        try:
+            if final:
+                await fanout.close(self._sink.linger)
+            await server.close(max(_GOODBYE, self._sink.linger) if final else _GOODBYE)
+        finally:
+            # What is cut off here, because time ran out, counts its own alerts as it goes.
+            server.abort()
+            if final:
+                fanout.abandon()
 
     # -- how ------------------------------------------------------------------------------------------------
 
