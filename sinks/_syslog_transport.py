@@ -81,6 +81,8 @@ class Transport:
         except Lost as lost:
             done(lost.read)
             self.drop()
+            if self._orders.out_of_time:
+                raise Retryable(f"{self.name}: {lost}") from lost
             self.connect()
             self._again(messages, lost.read, done)
 

@@ -50,11 +50,11 @@ class ProgramSink(ThreadSink[Alert | Formatted]):
 
     A program that is kept and reads nothing for `output_timeout` makes the sink fail when it is to stop.
 
-    >>> import tempfile, os
-    >>> path = os.path.join(tempfile.mkdtemp(), "out")
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "out")
     >>> with ProgramSink(f"cat >> {path}", keep_alive=True) as sink:
     ...     sink.on_next(Alert("Shell", "notice", "A shell was opened"))
-    >>> open(path).read().endswith("Notice A shell was opened\n")
+    >>> path.read_text().endswith("Notice A shell was opened\n")
     True
     """
 

@@ -350,7 +350,7 @@ def test_it_can_be_interrupted_though_we_block_signals(out: Path) -> None:
     """A program does not inherit the signals that our thread blocks, or SIGPIPE being ignored."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        with running(f"cat > /dev/null; grep -E 'Sig(Blk|Ign)' /proc/$$/status > {out}") as sink:
+        with running(f"cat > /dev/null; grep -E 'Sig(Blk|Ign)' /proc/self/status > {out}") as sink:
             sink.on_next(an_alert("one"))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
