@@ -19,6 +19,9 @@ COMMANDS = {
     "send-test": ("rxalerts.cli.send_test", "Send one test alert through every channel of a falco.yaml."),
     "explain": ("rxalerts.cli.explain", "Show how a condition is read, and what it matches in a log."),
     "test": ("rxalerts.cli.test_", "Feed alerts through a falco.yaml and compare what each channel would get."),
+    "stats": ("rxalerts.cli.stats", "Count a log's alerts by priority, rule and time."),
+    "grep": ("rxalerts.cli.grep", "Print the alerts of a log that meet a condition."),
+    "convert": ("rxalerts.cli.convert", "Write a log as JSON lines, text, CSV or Parquet."),
     "version": ("rxalerts.cli.version", "Print the version."),
 }
 

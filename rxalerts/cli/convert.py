@@ -1,0 +1,91 @@
+"""`rxalerts convert`: a log in another form."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+
+import click
+
+from rxalerts.alert import Alert
+from rxalerts.cli.reading import reading
+from rxalerts.format import JSON, TEXT
+from rxalerts.jsonvalues import encode
+
+_KEYS = ("time", "priority", "rule", "source", "hostname", "tags", "output", "output_fields")
+
+
+@click.command("convert")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@click.option("--to", "target", required=True, metavar="OUT", help="OUT.jsonl, .txt, .csv or .parquet; made anew.")
+def command(paths: tuple[str, ...], target: str) -> None:
+    """Write the alerts of recorded logs as JSON lines, text, CSV or Parquet, by the ending of OUT.
+
+    CSV has one column per key and the output fields as JSON; Parquet (needs the extra `notebook`) one column per
+    output field. OUT appears when it is complete.
+
+    Example: rxalerts convert 'events*.log.gz' --to events.parquet
+    """
+    ending = os.path.splitext(target)[1].lower()
+    writers = {".jsonl": _jsonl, ".txt": _text, ".csv": _csv, ".parquet": _parquet}
+    if ending not in writers:
+        raise click.UsageError(f"--to {target}: must end in {', '.join(writers)}")
+    partial = f"{target}.part"
+    try:
+        with reading(paths) as alerts:
+            counted = _Counted(alerts)
+            writers[ending](counted, partial)
+        os.replace(partial, target)
+    finally:
+        if os.path.exists(partial):
+            os.unlink(partial)
+    click.echo(f"{target}: {counted.count:,} alerts", err=True)
+
+
+class _Counted(Iterator[Alert]):
+    """Alerts, and how many have passed."""
+
+    def __init__(self, alerts: Iterator[Alert]) -> None:
+        self._alerts = alerts
+        self.count = 0
+
+    def __next__(self) -> Alert:
+        alert = next(self._alerts)
+        self.count += 1
+        return alert
+
+
+def _jsonl(alerts: Iterator[Alert], path: str) -> None:
+    with open(path, "wb") as file:
+        file.writelines(JSON.render(alert) + b"\n" for alert in alerts)
+
+
+def _text(alerts: Iterator[Alert], path: str) -> None:
+    with open(path, "wb") as file:
+        file.writelines(TEXT.render(alert) + b"\n" for alert in alerts)
+
+
+def _csv(alerts: Iterator[Alert], path: str) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(_KEYS)
+        for alert in alerts:
+            rows.writerow(
+                (
+                    alert.time,
+                    str(alert.priority),
+                    alert.rule,
+                    alert.source,
+                    alert.hostname,
+                    " ".join(alert.tags),
+                    alert.output,
+                    encode(alert.output_fields).decode(),
+                )
+            )
+
+
+def _parquet(alerts: Iterator[Alert], path: str) -> None:
+    from rxalerts.notebook import frame
+
+    frame(alerts, fields="all").write_parquet(path)
