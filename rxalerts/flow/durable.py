@@ -317,7 +317,8 @@ class DurableMailbox(Mailbox):
             until = time.monotonic() + PAUSE
             while (left := until - time.monotonic()) > 0 and not self._ending and not (self._waiting and self._done):
                 self._bell.clear()
-                self._bell.wait(left)
+                if not (self._can_fill() and self._tried(self._fill)):
+                    self._bell.wait(left)
             return
         if self._has_work():
             return
@@ -373,24 +374,26 @@ class DurableMailbox(Mailbox):
         """One transaction; false when the cap is reached, and nothing of the group could be written."""
         if not self._group:
             self._group = self._front.take(GROUP)
-        entries = self._group
+        entries = list(self._group)
         first = self._spool.last_id + 1
         rows = [as_row(number, entry[0]) for number, entry in enumerate(entries, first)]
         done, failures = list(self._done), list(self._failures)
         freed = {row_id: self._size(row_id) for row_id in done} | self._doomed
-        over = self._spool.bytes - sum(freed.values()) + sum(row.size for row in rows) - self._max_bytes
+        room = self._max_bytes - self._spool.bytes + sum(freed.values())
+        size = sum(row.size for row in rows)
         refused: set[int] = set()
         self._waiting = False
         if self._spool.bytes < self._max_bytes // 2:
             self._warned_full = False
-        if rows and over > 0 and not self._ending:
+        if size > room and not self._ending:
+            self._warn_full()
             if self._front.on_full in (Overflow.DROP_OLDEST, Overflow.DROP_LOWEST):
-                refused = self._make_room(rows, over)
+                refused = self._make_room(rows, size - room)
                 freed |= self._doomed
             else:
-                # Only what frees space is done.
-                self._waiting, rows, entries = True, [], []
-            self._warn_full()
+                rows = self._fitting(rows, room, alone=self._spool.count <= len(freed))
+                entries = entries[: len(rows)]
+                self._waiting = not rows
         written = [row for row in rows if row.id not in refused] if refused else rows
         if written or freed or failures:
             self._spool.commit(written, freed, failures)
@@ -401,9 +404,19 @@ class DurableMailbox(Mailbox):
         for _ in failures:
             self._failures.popleft()
         self._doomed = {}
-        if not self._waiting:
-            self._written(rows, entries, refused)
+        self._written(rows, entries, refused)
         return not self._waiting or bool(freed)
+
+    @staticmethod
+    def _fitting(rows: list[Row], room: int, *, alone: bool) -> list[Row]:
+        """Return the first of `rows` that go into `room` bytes; if they would be `alone`, one in any case."""
+        count = 0
+        for row in rows:
+            room -= row.size
+            if room < 0:
+                break
+            count += 1
+        return rows[: max(count, 1 if alone else 0)]
 
     def _size(self, row_id: int) -> int:
         known = self._known.get(row_id)
@@ -443,7 +456,7 @@ class DurableMailbox(Mailbox):
     def _written(self, rows: list[Row], entries: list[Entry], refused: set[int]) -> None:
         if not rows:
             return
-        self._group = []
+        del self._group[: len(entries)]
         self._committed += len(entries)
         # Nothing older is only on disk: hand them on without reading them back.
         straight = self._loaded == rows[0].id - 1
@@ -508,6 +521,8 @@ class DurableMailbox(Mailbox):
         """Replace the file if it is damaged; false when it is only hard to use at the moment."""
         if not is_damage(error):
             self._complain(error)
+            # If the disk is full, some of it may be ours to give back.
+            self._spool.relieve()
             return False
         before = self._spool.count
         saved = self._spool.replace(error)

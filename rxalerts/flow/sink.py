@@ -120,6 +120,8 @@ class Sink(ObserverBase[T_contra]):
         self._dead: Feed[DeadLetter] = Feed()
         self._start_lock = threading.Lock()
         self._started = False
+        # Set when the actor has come to its end, and when its files are closed as well.
+        self._left = threading.Event()
         self._ended = threading.Event()
         self._handles = 0
         self._blocked = 0
@@ -351,7 +353,7 @@ class Sink(ObserverBase[T_contra]):
     def orphan(self) -> None:
         """End in a forked child: the thread that delivers exists in the parent only, and so do its alerts."""
         self._start_lock = threading.Lock()
-        self._ended = threading.Event()
+        self._left, self._ended = threading.Event(), threading.Event()
         self._states, self._dead = Feed(), Feed()
         self.mailbox.forked()
         if self._dead_box is not None:
@@ -362,6 +364,7 @@ class Sink(ObserverBase[T_contra]):
         self.mailbox.close("forked")
         self._started = True
         self._state = State.CLOSED
+        self._left.set()
         self._ended.set()
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -421,15 +424,10 @@ class Sink(ObserverBase[T_contra]):
         if self._is_own_thread():
             return self._ended.is_set()
         # The supervisor needs a moment after its deadline to close the channel.
-        if not self._ended.wait(None if timeout is None else timeout + self.grace):
+        if not self._left.wait(None if timeout is None else timeout + _GRACE):
             self.give_up()
             return False
-        return True
-
-    @property
-    def grace(self) -> float:
-        """Seconds that the end may take beyond its timeout: to close the channel, and to write what is not on disk."""
-        return _GRACE if self.durable is False and self._dead_box is None else _DISK_GRACE
+        return self._ended.wait(None if timeout is None else _DISK_GRACE)
 
     async def aclose(self, timeout: float | None = None) -> bool:
         """Do the same as `close` without blocking the running event loop."""
@@ -499,6 +497,7 @@ class Sink(ObserverBase[T_contra]):
 
     def finished(self) -> None:
         """Note that the actor has come to its end (called by its driver): its files are closed now."""
+        self._left.set()
         box = self._dead_box
         if box is None:
             self.mailbox.end(self._finish)
@@ -518,8 +517,9 @@ class Sink(ObserverBase[T_contra]):
         """Stop waiting for a channel that is stuck past its deadline: count what waits as lost, go on without it."""
         # Nobody waits for it again when the interpreter ends.
         _alive.discard(self)
-        count = self.mailbox.discard("shutdown")
-        log.error("%s: still blocked when time ran out; %d alerts not delivered (shutdown)", self.name, count)
+        if not self._left.is_set():
+            count = self.mailbox.discard("shutdown")
+            log.error("%s: still blocked when time ran out; %d alerts not delivered (shutdown)", self.name, count)
         if self.durable is not False:
             # What is in memory still goes to disk, whatever the channel is stuck in.
             written = threading.Event()
@@ -666,7 +666,7 @@ def _close_all() -> None:
     for sink in sinks:
         sink.stop(_EXIT_TIMEOUT)
     for sink in sinks:
-        if not sink.wait(max(0.0, deadline + sink.grace - time.monotonic())):
+        if not sink.wait(max(0.0, deadline + _GRACE - time.monotonic())):
             sink.give_up()
 
 

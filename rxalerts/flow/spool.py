@@ -198,6 +198,11 @@ class Spool:
         row = self._connection.execute("SELECT next_at FROM alerts ORDER BY id LIMIT 1").fetchone()
         return 0.0 if row is None else row[0]
 
+    def relieve(self) -> None:
+        """Fold the log back into the file, which gives back the space of old versions of its pages."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close the file and let others have it."""
         try:
