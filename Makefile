@@ -16,7 +16,7 @@ find_python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python
 	echo "No Python 3.11 or newer with venv was found: install one (Debian: apt-get install python3-venv)" >&2; \
 	echo "or name it: make PYTHON=/path/to/python3.12" >&2; exit 1
 
-.PHONY: help demo test lint types wheel snippets lowest bench proto clean
+.PHONY: help demo test lint types wheel snippets lowest faults bench proto clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -61,6 +61,9 @@ snippets: $(VENV)/.dev-ready ## run the code blocks of README and docs
 
 lowest: | $(BIN)/python ## the core tests with every core dependency at its lower bound
 	@.ci/try_lowest $(BIN)/python
+
+faults: $(VENV)/.dev-ready ## the fault suite and its table (RXALERTS_FAULTS=full: about half an hour)
+	$(BIN)/python -m tests.faults $(FAULTS_ARGS)
 
 bench: | $(BIN)/python ## measure, and compare with the targets (takes some minutes)
 	@.ci/prepare_bench $(BIN)/python $(BUILD)/bench

@@ -35,8 +35,8 @@ log = logging.getLogger("rxalerts")
 
 _CHUNK = 1 << 16
 
-# How often the position is saved, in seconds.
-_SAVE = 1.0
+# How often the position is saved, in seconds: what was read since is read again after a crash.
+_SAVE = 0.1
 
 
 class _Run:

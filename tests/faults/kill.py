@@ -1,0 +1,178 @@
+"""kill -9 at random moments while alerts flow into three durable sinks at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from rxalerts.flow.durable import GROUP
+from tests.faults.command import BATCH, Destinations, post_until_taken, random_moment
+from tests.faults.ledger import Case, Row, compare
+from tests.support.rsyslog import free_port
+from tests.support.run import Run, alerts, until
+
+# The client posts so many alerts in one request.
+POSTED = 20
+
+
+class Feed(Protocol):
+    """Where the alerts come from: knows the command's --from, and from which alert on one may come again."""
+
+    origin: str
+    goal: int
+
+    def sure(self) -> int:
+        """Return the number of the first alert that the source may deliver again."""
+        ...
+
+    def close(self) -> None:
+        """Let everything go."""
+        ...
+
+
+class Writer:
+    """Lets alerts flow, on a thread of its own, up to the `goal` that it is given."""
+
+    def __init__(self) -> None:
+        self.goal = 0
+        self.written = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._flow, daemon=True)
+        self._thread.start()
+
+    def _flow(self) -> None:
+        # Some thousand alerts a second: a stream and no flood, so that the kills fall into it.
+        while not self._over.wait(0.004):
+            count = min(POSTED, self.goal - self.written)
+            if count and self.write(list(alerts(count, self.written))):
+                self.written += count
+
+    def write(self, lines: list[str]) -> bool:
+        """Hand some alerts to the command; false if that was in vain."""
+        raise AssertionError(f"{type(self).__name__} must say how")
+
+    @property
+    def over(self) -> bool:
+        """Whether to give up."""
+        return self._over.is_set()
+
+    def close(self) -> None:
+        """Stop."""
+        self._over.set()
+        self._thread.join(20)
+
+
+class TailFeed(Writer):
+    """A log file that grows; the position is saved."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "events.log"
+        self._state = folder / "events.state"
+        self._log.touch()
+        self._ends: list[int] = []
+        self.origin = f"tail:{self._log}?state={self._state}&poll=0.02&ack=accepted"
+        super().__init__()
+
+    def write(self, lines: list[str]) -> bool:
+        """Append."""
+        with self._log.open("ab") as log:
+            for line in lines:
+                log.write(line.encode())
+                self._ends.append(log.tell())
+        return True
+
+    def sure(self) -> int:
+        """Return how many alerts the saved position has behind it."""
+        if not self._state.exists():
+            return 0
+        offset = json.loads(self._state.read_text())["offset"]
+        return sum(end <= offset for end in list(self._ends))
+
+
+class HttpFeed(Writer):
+    """A client that posts each body until it is answered with 200."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        self.origin = f"http://127.0.0.1:{self._port}"
+        super().__init__()
+
+    def write(self, lines: list[str]) -> bool:
+        """Post."""
+        return post_until_taken(f"http://127.0.0.1:{self._port}", "".join(lines), lambda: not self.over)
+
+    def sure(self) -> int:
+        """Return how many were answered for."""
+        return self.written
+
+
+def kill(make: Callable[[Path], Feed], name: str, folder: Path, full: bool) -> Row:
+    """Kill the command again and again while alerts flow, start it anew, and compare at the end."""
+    kills, count = (50, 20_000) if full else (3, 4_000)
+    row = Row(name, tries=kills)
+    draw = random.Random(name)
+    excused: dict[str, set[int]] = {"file": set(), "program": set(), "http": set()}
+    with Destinations(folder) as destinations:
+        config = destinations.write_config()
+        feed = make(folder)
+        try:
+            for part in range(kills):
+                start, end = count * part // kills, count * (part + 1) // kills
+                with Run("run", "-c", config, "--from", feed.origin, folder=folder) as run:
+                    run.ready()
+                    feed.goal = end
+                    moment = draw.randrange(start, end)
+                    until(lambda moment=moment: max(destinations.got()["file"], default=-1) >= moment, "progress")
+                    random_moment(0.03, draw.random())
+                    run.signal(signal.SIGKILL)
+                    run.process.wait()
+                destinations.program_left()
+                excuse(excused, destinations.got(), feed.sure(), end)
+            finish(destinations, feed, folder, count)
+        finally:
+            feed.close()
+        for sink, got in destinations.got().items():
+            found = compare(range(count), got)
+            row.add(found, sink, doubles=len(found.doubled))
+            beyond = [number for number in found.doubled if number not in excused[sink]]
+            row.check(not beyond, f"{sink}: doubled beyond batch and saved position: {beyond[:5]}")
+        row.check(not destinations.torn(), f"torn lines: {destinations.torn()[:3]}")
+    return row
+
+
+def excuse(excused: dict[str, set[int]], got: dict[str, list[int]], sure: int, end: int) -> None:
+    """Note what may come again after a kill.
+
+    That is the batch in hand, with what was confirmed since the spool's last transaction, and what the source
+    could not be sure of.
+    """
+    for sink, numbers in got.items():
+        excused[sink].update(numbers[-BATCH - GROUP :])
+        excused[sink].update(range(sure, end))
+
+
+def finish(destinations: Destinations, feed: Feed, folder: Path, count: int) -> None:
+    """Start once more, and wait until everything has arrived; then end in order."""
+    with Run("run", "-c", destinations.folder / "falco.yaml", "--from", feed.origin, folder=folder) as run:
+        until(lambda: all(len(set(got)) >= count for got in destinations.got().values()), "all to arrive", 60)
+        run.signal(signal.SIGTERM)
+        assert run.end() == 0, run.err
+    destinations.program_left()
+
+
+def kill_tail(folder: Path, full: bool) -> Row:
+    """From a log file."""
+    return kill(TailFeed, "kill -9, from tail", folder, full)
+
+
+def kill_http(folder: Path, full: bool) -> Row:
+    """From a client that retries."""
+    return kill(HttpFeed, "kill -9, from HTTP", folder, full)
+
+
+CASES = [Case("kill -9, from tail", kill_tail), Case("kill -9, from HTTP", kill_http)]
