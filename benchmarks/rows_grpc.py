@@ -25,7 +25,7 @@ def five_subscribers(bench: Bench) -> float:
     return rate(bench, "grpc_service", bench.count // 8, 5)
 
 
-@row("gRPC sink → gRPC source in another process", "alerts/s", at_least=10_000)
+@row("gRPC sink → gRPC source in another process", "alerts/s", at_least=5_000)
 def source(bench: Bench) -> float:
     """Decoded to alerts, into a sink that renders and counts them."""
     return rate(bench, "grpc_chain", bench.count // 4)
