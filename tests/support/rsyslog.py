@@ -29,10 +29,10 @@ def find_rsyslogd() -> str:
 
 def find_tls_driver() -> str:
     """Return the name of rsyslog's TLS driver; skips the test if it has none."""
-    for driver in ("ossl", "gtls"):
+    for driver in ("gtls", "ossl"):
         if list(_MODULES.glob(f"*/rsyslog/lmnsd_{driver}.so")):
             return driver
-    pytest.skip("rsyslog has no TLS driver: apt-get install rsyslog-openssl")
+    pytest.skip("rsyslog has no TLS driver: apt-get install rsyslog-gnutls")
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
