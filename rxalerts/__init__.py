@@ -1,5 +1,6 @@
 """Falco security alerts as ReactiveX streams: read, filter, format, deliver."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from rxalerts._version import __version__ as __version__
@@ -8,6 +9,7 @@ from rxalerts.errors import AlertError as AlertError
 from rxalerts.errors import ConfigError as ConfigError
 from rxalerts.errors import OptionError as OptionError
 from rxalerts.errors import RxAlertsError as RxAlertsError
+from rxalerts.flow.pulling import aiter as aiter
 from rxalerts.format import Format as Format
 from rxalerts.format import Formatted as Formatted
 from rxalerts.pipeline import Pipeline as Pipeline
@@ -25,12 +27,30 @@ from rxalerts.wire import read as read
 
 if TYPE_CHECKING:
     from rxalerts.config import load_config as load_config
+    from rxalerts.notebook.charts import heatmap as heatmap
+    from rxalerts.notebook.charts import timeline as timeline
+    from rxalerts.notebook.charts import top as top
+    from rxalerts.notebook.frame import frame as frame
+    from rxalerts.notebook.frame import from_frame as from_frame
+    from rxalerts.notebook.live import live as live
+
+# Loaded when somebody asks for it: not everyone wants YAML, polars (300 ms) or altair (300 ms).
+_LAZY = {
+    "load_config": "rxalerts.config",
+    "frame": "rxalerts.notebook.frame",
+    "from_frame": "rxalerts.notebook.frame",
+    "heatmap": "rxalerts.notebook.charts",
+    "live": "rxalerts.notebook.live",
+    "timeline": "rxalerts.notebook.charts",
+    "top": "rxalerts.notebook.charts",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load what has to do with falco.yaml when somebody asks for it: YAML is not wanted by everyone."""
-    if name == "load_config":
-        from rxalerts.config import load_config
-
-        return load_config
+    if name in _LAZY:
+        return getattr(_import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -19,6 +19,8 @@ from rxalerts.notebook.extras import load
 from rxalerts.notebook.palette import ORDER
 from rxalerts.record import strip_prefix
 from rxalerts.sources import replay
+from rxalerts.sources._replay import expand
+from rxalerts.wire import read
 
 if TYPE_CHECKING:
     import polars
@@ -31,7 +33,7 @@ Fields = Literal["all"] | Iterable[str]
 BASE = ("time", "priority", "rule", "hostname", "source", "tags", "output", "message", "output_fields", "extra")
 """The columns that every frame has; the fields follow."""
 
-_CHUNK = 20_000
+_CHUNK = 2_000
 
 
 def frame(alerts: Alerts, fields: Fields = "all", *, chunk: int = _CHUNK) -> polars.DataFrame:
@@ -65,7 +67,7 @@ def frame(alerts: Alerts, fields: Fields = "all", *, chunk: int = _CHUNK) -> pol
         OSError: a file cannot be read.
         ValueError: a live source, which never ends.
 
-    Memory: the frame itself, about 1 kB for an alert with 25 fields, and one chunk. ``frame(…).to_pandas()`` needs
+    Memory: the frame itself, some 1.5 kB for an alert with 25 fields, and one chunk. ``frame(…).to_pandas()`` needs
     pandas and pyarrow (``pip install 'rxalerts[pandas]'``).
 
     >>> table = frame([Alert("Shell", "notice", "A shell", {"proc.pid": 2**63})])
@@ -86,11 +88,12 @@ def frame(alerts: Alerts, fields: Fields = "all", *, chunk: int = _CHUNK) -> pol
 
 def _each(alerts: Alerts) -> Iterator[Alert]:
     if isinstance(alerts, str | os.PathLike):
-        alerts = replay(alerts)
+        # One file needs no merging by time, and so no thread.
+        alerts = replay(alerts) if len(paths := expand(alerts)) > 1 else read(paths[0])
     elif isinstance(alerts, Sequence) and alerts and isinstance(alerts[0], str | os.PathLike):
         alerts = replay(cast("Sequence[str]", alerts))
     if isinstance(alerts, Source) and alerts.live:
-        raise ValueError(f"{alerts.name} never ends: give a part of it, as with source.pipe(reactivex.operators.take(n))")
+        raise ValueError(f"{alerts.name} never ends: end it, as with source.pipe(reactivex.operators.take(n))")
     each: Iterable[Any] = pulled(alerts) if isinstance(alerts, Observable) else cast("Iterable[Any]", alerts)
     for item in each:
         alert = item.alert if isinstance(item, Formatted) else item
@@ -105,6 +108,7 @@ class _Table:
     def __init__(self, polars: Any, wanted: list[str] | None) -> None:
         self._pl = polars
         self._wanted = wanted
+        self._nothing = polars.Series([None], dtype=polars.String)
         self._base: list[Any] = []
         self._chunks: list[dict[str, tuple[Kind, Any]]] = []
         # By field, in order of their appearance: the kind of all so far, whether there is a negative integer.
@@ -117,7 +121,10 @@ class _Table:
     def add(self, alerts: list[Alert]) -> None:
         """Append a chunk."""
         fields = [alert.output_fields for alert in alerts]
-        names = list(self._kinds) if self._wanted is not None else self._columns(dict.fromkeys(n for f in fields for n in f))
+        if self._wanted is not None:
+            names = list(self._kinds)
+        else:
+            names = self._columns(dict.fromkeys(name for each in fields for name in each))
         chunk: dict[str, tuple[Kind, Any]] = {}
         inexact: set[str] = set()
         for name in names:
@@ -128,7 +135,7 @@ class _Table:
             if kind is Kind.MIXED:
                 inexact.add(name)
                 values = [text_of(value) for value in values]
-            chunk[name] = (kind, self._pl.Series(name, values, self._dtype(kind)))
+            chunk[name] = (kind, self._series(name, kind, values))
             self._note(name, kind, values)
         self._chunks.append(chunk)
         self._base.append(self._base_columns(alerts, fields, frozenset(names), inexact))
@@ -143,21 +150,42 @@ class _Table:
     ) -> Any:
         pl = self._pl
         rest = [_rest(each, names, inexact) for each in fields]
-        messages = [(alert.output, alert.message) for alert in alerts]
+        texts: dict[str, list[Any]] = {
+            "output": [alert.output for alert in alerts],
+            "message": [_own_message(alert) for alert in alerts],
+            "output_fields": rest,
+            "extra": [_json(alert.extra) for alert in alerts],
+        }
         return pl.DataFrame(
             [
                 pl.Series("time", [alert.time_ns for alert in alerts], pl.Int64).cast(pl.Datetime("ns", "UTC")),
                 pl.Series("priority", [ORDER[alert.priority] for alert in alerts], pl.Enum(list(ORDER))),
-                pl.Series("rule", [alert.rule for alert in alerts], pl.String),
-                pl.Series("hostname", [alert.hostname for alert in alerts], pl.String),
-                pl.Series("source", [alert.source for alert in alerts], pl.String),
-                pl.Series("tags", [list(alert.tags) for alert in alerts], pl.List(pl.String)),
-                pl.Series("output", [output for output, _ in messages], pl.String),
-                pl.Series("message", [own if own != strip_prefix(output) else None for output, own in messages], pl.String),
-                pl.Series("output_fields", rest, pl.String),
-                pl.Series("extra", [_json(alert.extra) for alert in alerts], pl.String),
+                self._shared("rule", [alert.rule for alert in alerts], pl.String),
+                self._shared("hostname", [alert.hostname for alert in alerts], pl.String),
+                self._shared("source", [alert.source for alert in alerts], pl.String),
+                self._shared("tags", [alert.tags for alert in alerts], pl.List(pl.String)),
+                *(self._series(name, Kind.MIXED, values) for name, values in texts.items()),
             ]
         )
+
+    def _series(self, name: str, kind: Kind, values: list[Any]) -> Any:
+        if kind is Kind.NONE or (kind is Kind.MIXED and not any(value is not None for value in values)):
+            return self._nulls(name, len(values))
+        if kind is Kind.TEXT:
+            return self._shared(name, values, self._pl.String)
+        return self._pl.Series(name, values, self._dtype(kind))
+
+    def _shared(self, name: str, values: list[Any], dtype: Any) -> Any:
+        """Return a column in which equal texts are stored once: most columns have few different ones."""
+        places: dict[Any, int] = {}
+        indices = [places.setdefault(value, len(places)) for value in values]
+        return self._pl.Series(name, list(places), dtype).gather(indices)
+
+    def _nulls(self, name: str, height: int) -> Any:
+        """Return a column of nulls; all of them are parts of one."""
+        if len(self._nothing) < height:
+            self._nothing = self._nothing.new_from_index(0, height)
+        return self._nothing.head(height).alias(name)
 
     def _dtype(self, kind: Kind) -> Any:
         pl = self._pl
@@ -181,8 +209,10 @@ class _Table:
         for name, (kind, _) in self._kinds.items():
             own, series = chunk.get(name, (Kind.NONE, None))
             if series is None:
-                columns.append(pl.Series(name, [None], self._dtype(kind)).new_from_index(0, base.height))
-            elif own is kind or own is Kind.NONE or kind is Kind.UINT:
+                columns.append(self._nulls(name, base.height).cast(self._dtype(kind)))
+            elif self._dtype(own) == self._dtype(kind):
+                columns.append(series)
+            elif own is Kind.NONE or kind is Kind.UINT:
                 columns.append(series.cast(self._dtype(kind)))
             else:
                 # What was exact in this chunk is text in the whole: the values move to where they stay exact.
@@ -200,6 +230,11 @@ class _Table:
             for rest, value in zip(before, values, strict=True)
         ]
         return base.with_columns(self._pl.Series("output_fields", after, self._pl.String))
+
+
+def _own_message(alert: Alert) -> str | None:
+    message = alert.message
+    return message if message != strip_prefix(alert.output) else None
 
 
 def _rest(fields: dict[str, Any], names: frozenset[str], inexact: set[str]) -> str | None:
