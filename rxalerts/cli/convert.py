@@ -86,6 +86,6 @@ def _csv(alerts: Iterator[Alert], path: str) -> None:
 
 
 def _parquet(alerts: Iterator[Alert], path: str) -> None:
-    from rxalerts.notebook import frame
+    from rxalerts.notebook.frame import frame
 
     frame(alerts, fields="all").write_parquet(path)

@@ -31,13 +31,13 @@ def command(condition: str, paths: tuple[str, ...], count: bool, invert: bool, c
     from rxalerts.operators.condition import ConditionError, compile_condition
 
     try:
-        test = compile_condition(condition).test
+        test: Callable[[Alert], bool] = compile_condition(condition)
     except ConditionError as error:
         click.echo(str(error), err=True)
         sys.exit(USAGE)
     render = (JSON if as_json else TEXT).render
     found = 0
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     with reading(paths) as alerts:
         for alert, matches in _with_context(alerts, lambda a: test(a) != invert, context):
             found += matches

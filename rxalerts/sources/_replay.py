@@ -50,7 +50,7 @@ class ReplaySource(Source[Alert]):
     def produce(self, emitter: Emitter[Alert]) -> None:
         with contextlib.ExitStack() as files:
             on_bad = self._on_bad
-            if isinstance(on_bad, str | os.PathLike):
+            if isinstance(on_bad, str | os.PathLike) and on_bad not in ("report", "raise"):
                 # One file for the rejects of all.
                 on_bad = files.enter_context(open(os.fspath(on_bad), "wb"))
             self._readers = [files.enter_context(read(path, on_bad=on_bad, date=self._day)) for path in self._paths]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from datetime import date as Date
 from datetime import timedelta
 from types import TracebackType
@@ -19,13 +18,10 @@ from rxalerts.wire.decoder import MAX_RECORD, Decoder
 from rxalerts.wire.jsonline import BAD as NOT_PLAIN
 from rxalerts.wire.jsonline import from_line
 from rxalerts.wire.rejected import Rejected
+from rxalerts.wire.rejects import OnBad, Rejects
 from rxalerts.wire.unpack import Broken, Readable, is_packed, unpacked
 
 __all__ = ["OnBad", "Reader", "parse", "read"]
-
-log = logging.getLogger("rxalerts.wire")
-
-OnBad = str | os.PathLike[str] | BinaryIO | Callable[[Rejected], object]
 
 _CHUNK = 1 << 16
 _FIRST = 10  # rejected pieces that a reader remembers
@@ -129,10 +125,8 @@ class Reader(Iterator[Alert]):
         self.path = ""
         """The file's name, if it has one."""
         self._owned: BinaryIO | None = None
-        self._rejects: BinaryIO | None = None
-        self._owns_rejects = False
-        self._handle = self._handler(on_bad)
         self._file = self._open(source)
+        self._rejects = Rejects(on_bad, self.path)
         self._decoder = Decoder(date=date or self._first_day, max_record=max_record)
         self._alerts = self._iterate()
 
@@ -169,9 +163,7 @@ class Reader(Iterator[Alert]):
     def _close_files(self) -> None:
         if self._owned is not None:
             self._owned.close()
-        if self._rejects is not None and self._owns_rejects:
-            self._rejects.close()
-            self._rejects = None
+        self._rejects.close()
 
     def _open(self, source: str | os.PathLike[str] | Readable) -> Readable:
         if isinstance(source, str | os.PathLike):
@@ -212,36 +204,10 @@ class Reader(Iterator[Alert]):
             if isinstance(piece, Rejected):
                 if len(self.first_rejects) < _FIRST:
                     self.first_rejects.append(piece)
-                self._handle(piece)
+                self._rejects.add(piece)
             else:
                 self.read += 1
                 yield piece
-
-    def _handler(self, on_bad: OnBad) -> Callable[[Rejected], object]:
-        if on_bad == "report":
-            return self._report
-        if on_bad == "raise":
-            return self._raise
-        if isinstance(on_bad, str | os.PathLike):
-            self._rejects = open(cast("str", on_bad), "wb")
-            self._owns_rejects = True
-            return self._write
-        if callable(on_bad):
-            return on_bad
-        self._rejects = on_bad
-        return self._write
-
-    def _report(self, piece: Rejected) -> None:
-        if piece is self.first_rejects[0]:
-            log.warning("%s: not everything is an alert; first: %s", self.path or "input", piece)
-
-    def _raise(self, piece: Rejected) -> None:
-        raise piece.error(self.path or "input")
-
-    def _write(self, piece: Rejected) -> None:
-        if self._rejects is not None:
-            # One line for each: between the parts of a JSON object, a blank is as good as a newline.
-            self._rejects.write(re.sub(rb"[\r\n]+", b" ", piece.marked) + b"\n")
 
     def _first_day(self) -> Date | None:
         """Return the day of a file's first line: that of its time stamp, less the midnights in the file.
