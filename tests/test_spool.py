@@ -22,13 +22,13 @@ from tests.support.durably import alert, number_of
 
 def rows(numbers: range, *, size: int = 0) -> list[Row]:
     """Return rows whose ids are their alerts' numbers."""
-    return [as_row(number, alert(number, size=size)) for number in numbers]
+    return [as_row(number, alert(number, size=size), 1.5) for number in numbers]
 
 
 def fill(path: Path, numbers: range, *, size: int = 0, priority: str = "notice") -> list[Row]:
     """Make a spool with these alerts, closed in order."""
     spool = Spool(str(path))
-    written = [as_row(number, alert(number, priority, size)) for number in numbers]
+    written = [as_row(number, alert(number, priority, size), 1.5) for number in numbers]
     spool.commit(written, {})
     spool.close()
     return written
@@ -116,9 +116,9 @@ def test_victims_by_age_and_by_urgency(path: Path) -> None:
     """drop_oldest takes from the front; drop_lowest the least urgent, oldest first, and new ones if they are it."""
     spool = Spool(str(path))
     kinds = ["critical", "debug", "notice", "debug", "critical"]
-    stored = [as_row(number, alert(number, kind)) for number, kind in enumerate(kinds, 1)]
+    stored = [as_row(number, alert(number, kind), 1.5) for number, kind in enumerate(kinds, 1)]
     spool.commit(stored, {})
-    new = [as_row(6, alert(6, "informational"))]
+    new = [as_row(6, alert(6, "informational"), 1.5)]
     size = stored[0].size
     assert [row.id for row in spool.victims(0, new, 2 * size, lowest=False)][:2] == [1, 2]
     assert [row.id for row in spool.victims(0, new, 3 * size + 100, lowest=True)] == [2, 4, 6, 3]

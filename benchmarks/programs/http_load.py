@@ -1,7 +1,7 @@
 """Post alerts to an HTTP source in a process of its own, over keep-alive connections.
 
-Usage: LOG OUT REQUESTS PER_REQUEST CONNECTIONS. Prints {"requests_per_s": …, "alerts_per_s": …}: until the last
-answer, all of them 200.
+Usage: LOG OUT REQUESTS PER_REQUEST CONNECTIONS [durable]. Prints {"requests_per_s": …, "alerts_per_s": …}:
+until the last answer, all of them 200.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,6 +57,10 @@ class Client(asyncio.Protocol):
         self.next()
 
 
+def _same(client: Client) -> Client:
+    return client
+
+
 async def load(url: str, bodies: list[bytes], connections: int) -> float:
     """Send all bodies and return the seconds."""
     parts = urlsplit(url)
@@ -65,21 +70,21 @@ async def load(url: str, bodies: list[bytes], connections: int) -> float:
     clients = [Client(requests, loop.create_future()) for _ in range(connections)]
     started = time.perf_counter()
     for client in clients:
-        await loop.create_connection(lambda client=client: client, parts.hostname, parts.port)  # type: ignore[misc]
+        await loop.create_connection(partial(_same, client), str(parts.hostname), parts.port or 80)
     await asyncio.gather(*(client.done for client in clients))
     seconds = time.perf_counter() - started
     assert sum(client.answers for client in clients) == len(bodies)
     return seconds
 
 
-def main(log: str, out: str, requests: int, per_request: int, connections: int) -> None:
+def main(log: str, out: str, requests: int, per_request: int, connections: int, how: str) -> None:
     """Measure, then see that every alert has arrived in the file."""
     Path(out).unlink(missing_ok=True)
     with open(log, "rb") as file:
         lines = itertools.cycle(file.readlines())
     bodies = [b"".join(itertools.islice(lines, per_request)) for _ in range(requests)]
     program = str(Path(__file__).parent / "http_source.py")
-    command = [sys.executable, program, out]
+    command = [sys.executable, program, out, how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
@@ -94,4 +99,5 @@ def main(log: str, out: str, requests: int, per_request: int, connections: int) 
     print(json.dumps({"requests_per_s": requests / seconds, "alerts_per_s": requests * per_request / seconds}))
 
 
-main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]))
+_, _log, _out, _requests, _per_request, _connections, *_how = sys.argv
+main(_log, _out, int(_requests), int(_per_request), int(_connections), _how[0] if _how else "plain")

@@ -376,7 +376,8 @@ class DurableMailbox(Mailbox):
             self._group = self._front.take(GROUP)
         entries = list(self._group)
         first = self._spool.last_id + 1
-        rows = [as_row(number, entry[0]) for number, entry in enumerate(entries, first)]
+        now = time.time()
+        rows = [as_row(number, entry[0], now) for number, entry in enumerate(entries, first)]
         done, failures = list(self._done), list(self._failures)
         freed = {row_id: self._size(row_id) for row_id in done} | self._doomed
         room = self._max_bytes - self._spool.bytes + sum(freed.values())
@@ -462,6 +463,7 @@ class DurableMailbox(Mailbox):
         straight = self._loaded == rows[0].id - 1
         room = self.capacity - self._depth()
         released: list[tuple[Mark, int]] = []
+        ready: list[tuple[Any, int]] = []
         for row, (item, _, seq, mark) in zip(rows, entries, strict=True):
             if row.id in refused:
                 self._evicted += 1
@@ -474,16 +476,29 @@ class DurableMailbox(Mailbox):
             if straight and room > 0:
                 room -= 1
                 self._known[row.id] = (row.size, mark, seq)
-                self._hand_on(item, row.id)
+                ready.append((item, row.id))
             elif mark is not None:
                 self._known[row.id] = (row.size, mark, seq)
+        self._hand_on(ready)
         self._front.settle(entries)
         for mark, seq in released:
             mark.release(seq)
 
-    def _hand_on(self, item: Alert | Formatted, row_id: int) -> None:
-        super().offer(item, row_id, self._rows)
-        self._loaded = row_id
+    def _hand_on(self, items: list[tuple[Any, int]]) -> None:
+        """Put items with their rows' ids into the window."""
+        if not items:
+            return
+        waker = None
+        with self._lock:
+            self._entered += len(items)
+            now, rows = self._clock(), self._rows
+            for item, row_id in items:
+                self._queue.append((item, now, row_id, rows))
+            if self._waker is not None:
+                waker = self._wake()
+        self._loaded = max(self._loaded, items[-1][1])
+        if waker is not None:
+            waker()
 
     def _can_fill(self) -> bool:
         return self._loaded < self._spool.last_id and self._depth() <= self.capacity // 2 and not self._ending
@@ -496,6 +511,7 @@ class DurableMailbox(Mailbox):
         rows = self._spool.load(self._loaded, max(1, min(GROUP, self.capacity - self._depth())))
         if not rows:
             self._loaded = self._spool.last_id
+        ready: list[tuple[Any, int]] = []
         for row in rows:
             _, mark, seq = self._known.get(row.id, (0, None, 0))
             self._known[row.id] = (row.size, mark, seq)
@@ -506,12 +522,13 @@ class DurableMailbox(Mailbox):
             except (AlertError, ValueError):
                 self._lost_row(row)
             else:
-                self._hand_on(item, row.id)
+                ready.append((item, row.id))
+        self._hand_on(ready)
         return True
 
     def _lost_row(self, row: Row) -> None:
         """Give up a row whose bytes are no alert any more."""
-        self._loaded = row.id
+        self._loaded = max(self._loaded, row.id)
         self._evicted += 1
         log.error("%s: %s: row %d is damaged and lost: %r", self._name, self._spool.path, row.id, row.alert[:200])
         self._drop(row, row.id, "damaged")
@@ -548,15 +565,13 @@ class DurableMailbox(Mailbox):
         self._done.append(row_id)
 
 
-def as_row(row_id: int, item: Alert | Formatted) -> Row:
-    """Return what is kept of an alert, formatted or not."""
-    alert = item.alert if isinstance(item, Formatted) else item
-    text = JSON.render(alert)
-    data = content_type = None
+def as_row(row_id: int, item: Alert | Formatted, at: float) -> Row:
+    """Return what is kept of an alert, formatted or not, that came at `at` (epoch seconds)."""
     if isinstance(item, Formatted):
-        data = b"" if item.data == text else item.data
-        content_type = item.content_type
-    return Row(row_id, int(alert.priority), time.time(), 0, text, data, content_type)
+        alert = item.alert
+        text = JSON.render(alert)
+        return Row(row_id, alert.priority, at, 0, text, b"" if item.data == text else item.data, item.content_type)
+    return Row(row_id, item.priority, at, 0, JSON.render(item), None, None)
 
 
 def as_item(row: Row) -> Alert | Formatted:

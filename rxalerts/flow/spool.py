@@ -39,8 +39,13 @@ MIGRATIONS: list[str] = [
     """,
 ]
 
-# Checkpoints fold the log back into the file; without a limit it would stay as large as it ever was.
-_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "journal_size_limit = 67108864")
+# Checkpoints fold the log back into the file, every 16 MB; without a limit it would stay as large as it ever was.
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "wal_autocheckpoint = 4000",
+    "journal_size_limit = 33554432",
+)
 
 
 class Row(NamedTuple):
