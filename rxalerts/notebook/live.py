@@ -93,6 +93,7 @@ class View:
         self._stopped = False
         self._show: Callable[[str], object] | None = None
         self._button: Any = None
+        self._run = ""
         observable: Observable[Any] = stream if isinstance(stream, Observable) else from_iterable(stream)
         self._watch = _Watch(observable, self)
 
@@ -100,6 +101,7 @@ class View:
 
     def start(self) -> None:
         """Show the view, if this is a notebook, and subscribe."""
+        self._run = _cell()[1]
         self._show = _display(self)
         self._watch.start()
         if self._show is None:
@@ -184,6 +186,12 @@ class View:
         worst = min((alert.priority for alert in latest), default=Priority.DEBUG)
         parts = (Html(head), _bars(rates, now, self.seconds), table(("time", "priority", "rule", "message"), rows))
         return page(card(COLOURS[worst], *parts))
+
+    def _ipython_display_(self) -> None:
+        # The last value of a cell is shown; in the cell that opened the view it is there already.
+        if self._show is None or _cell()[1] != self._run:
+            display: Any = import_module("IPython.display")
+            display.display(display.HTML(self._repr_html_()))
 
     def __repr__(self) -> str:
         return f"<live view: {self._state()}, {self.total} alerts>"
