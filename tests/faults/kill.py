@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -127,7 +128,7 @@ def kill(make: Callable[[Path], Feed], name: str, folder: Path, full: bool) -> R
                     run.ready()
                     feed.goal = end
                     moment = draw.randrange(start, end)
-                    until(lambda moment=moment: max(destinations.got()["file"], default=-1) >= moment, "progress")
+                    until(partial(has_reached, destinations, moment), "progress")
                     random_moment(0.03, draw.random())
                     run.signal(signal.SIGKILL)
                     run.process.wait()
@@ -143,6 +144,11 @@ def kill(make: Callable[[Path], Feed], name: str, folder: Path, full: bool) -> R
             row.check(not beyond, f"{sink}: doubled beyond batch and saved position: {beyond[:5]}")
         row.check(not destinations.torn(), f"torn lines: {destinations.torn()[:3]}")
     return row
+
+
+def has_reached(destinations: Destinations, moment: int) -> bool:
+    """Tell whether the file has got so far."""
+    return max(destinations.got()["file"], default=-1) >= moment
 
 
 def excuse(excused: dict[str, set[int]], got: dict[str, list[int]], sure: int, end: int) -> None:

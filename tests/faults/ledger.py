@@ -116,7 +116,7 @@ _HEAD = ("fault", "tries", "alerts in", "missing", "doubled", "out of order", "n
 
 def table(rows: Sequence[Row]) -> str:
     """Return the table; what a policy dropped on purpose stands beside the missing as `(counted)`."""
-    cells = [_HEAD]
+    cells: list[tuple[str, ...]] = [_HEAD]
     for row in rows:
         missing = f"{row.missing} ({row.lost_on_purpose} counted)" if row.lost_on_purpose else str(row.missing)
         note = f"FAILED {row.note}" if row.problems else row.note
