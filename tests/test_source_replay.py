@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,8 +11,7 @@ import pytest
 from rxalerts import Alert, AlertError, run
 from rxalerts.sinks import CollectSink
 from rxalerts.sources import replay
-from rxalerts.sources._replay import paced, parse_moment, parse_speed, rebased
-from rxalerts.testing import VirtualClock
+from rxalerts.sources._moments import parse_moment, parse_speed
 
 SECOND = 1_000_000_000
 
@@ -65,35 +63,6 @@ def test_a_folder_is_an_error(tmp_path: Path) -> None:
     """It says what to write instead."""
     with pytest.raises(IsADirectoryError, match=r"name its files"):
         replay(tmp_path)
-
-
-def test_rebase_keeps_the_gaps() -> None:
-    """The first alert is now; what lies between two stays."""
-    alerts = iter([Alert("a", time=5 * SECOND), Alert("b", time=7 * SECOND)])
-    moved = [alert.time_ns for alert in rebased(alerts, now=lambda: 100 * SECOND)]
-    assert moved == [100 * SECOND, 102 * SECOND]
-
-
-class _Stopped:
-    """An event that is never set, and on which waiting lets virtual time pass."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self.clock = clock
-
-    def wait(self, seconds: float) -> bool:
-        self.clock.advance(seconds)
-        return False
-
-
-@pytest.mark.parametrize("speed", [1.0, 10.0, 0.5])
-def test_the_pace_is_kept_and_does_not_drift(speed: float) -> None:
-    """An hour of alerts comes in an hour, or as much faster as was asked for, to the microsecond."""
-    clock = VirtualClock()
-    alerts: Iterator[Alert] = (Alert("a", time=second * SECOND // 7) for second in range(7 * 3600))
-    last = 0.0
-    for _ in paced(alerts, speed, _Stopped(clock), clock=clock):  # type: ignore[arg-type]
-        last = clock()
-    assert last == pytest.approx((3600 - 1 / 7) / speed, abs=1e-5)
 
 
 def test_speeds_that_are_none_are_refused() -> None:

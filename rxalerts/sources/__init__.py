@@ -4,6 +4,7 @@ from rxalerts.sources._grpc import grpc as grpc
 from rxalerts.sources._http import http as http
 from rxalerts.sources._iterable import from_iterable as from_iterable
 from rxalerts.sources._merge import merge as merge
+from rxalerts.sources._player import Player as Player
 from rxalerts.sources._replay import replay as replay
 from rxalerts.sources._stdin import stdin as stdin
 from rxalerts.sources._tail import tail as tail

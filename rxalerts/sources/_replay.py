@@ -2,74 +2,85 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
-import heapq
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import date
+from itertools import chain, islice
 
 from rxalerts.alert import Alert
 from rxalerts.flow.source import Emitter, Source, SourceStats
-from rxalerts.sources._stdin import reader_stats
-from rxalerts.timestamps import parse_rfc3339
-from rxalerts.wire import OnBad, Reader, read
+from rxalerts.sources._index import ENDING
+from rxalerts.sources._moments import Moment, parse_moment, parse_speed
+from rxalerts.sources._player import Player, Shift
+from rxalerts.sources._tape import Tape
+from rxalerts.wire import OnBad
 
-Moment = str | int | datetime | date
 Path = str | os.PathLike[str]
+
+# How many alerts are emitted in one go, without asking whether somebody wants to control it.
+_RUN = 1024
 
 
 class ReplaySource(Source[Alert]):
     """See `replay`."""
 
-    def __init__(
-        self,
-        paths: Sequence[str],
-        *,
-        speed: float | None,
-        since: int | None,
-        until: int | None,
-        rebase: bool,
-        on_bad: OnBad,
-        day: date | None,
-        name: str,
-    ) -> None:
+    def __init__(self, tape: Tape, *, speed: float | None, rebase: bool, name: str) -> None:
         super().__init__(name)
-        self._paths = paths
+        self._tape = self._latest = tape
         self._speed = speed
-        self._since = since
-        self._until = until
         self._rebase = rebase
-        self._on_bad: OnBad = on_bad
-        self._day = day
-        self._readers: list[Reader] = []
+        self._player: Player | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def player(self) -> Player:
+        """The controls: play, pause, seek, step, speed, loop, position (see `Player`).
+
+        May be asked for at any time; they control one subscription, the one that begins first.
+        """
+        with self._lock:
+            if self._player is None:
+                self._player = Player(self._tape, speed=self._speed)
+            return self._player
 
     def produce(self, emitter: Emitter[Alert]) -> None:
-        with contextlib.ExitStack() as files:
-            on_bad = self._on_bad
-            if isinstance(on_bad, str | os.PathLike) and on_bad not in ("report", "raise"):
-                # One file for the rejects of all.
-                on_bad = files.enter_context(open(os.fspath(on_bad), "wb"))
-            self._readers = [files.enter_context(read(path, on_bad=on_bad, date=self._day)) for path in self._paths]
-            self._play(emitter)
+        shift = Shift(self._rebase)
+        # Each subscription reads by itself; `stats` tells about the latest.
+        with self._tape.copied() as tape:
+            self._latest = tape
+            first: int | None = None
+            alerts = tape.open()
+            if self._speed is None:
+                first = self._rush(emitter, alerts, shift)
+                if self._player is None or emitter.stopped.is_set():
+                    return
+            player = self.player
+            if not player.claim(tape):
+                # The controls are those of another subscription.
+                player = Player(tape, speed=self._speed)
+            try:
+                with closing(player.run(emitter, alerts, shift, first)) as played:
+                    emitter.emit_all(played)
+            finally:
+                player.release()
 
-    def _play(self, emitter: Emitter[Alert]) -> None:
-        alerts: Iterator[Alert] = (
-            iter(self._readers[0]) if len(self._readers) == 1 else heapq.merge(*self._readers, key=_time_ns)
-        )
-        if self._since is not None or self._until is not None:
-            alerts = _between(alerts, self._since, self._until)
-        if self._rebase:
-            alerts = rebased(alerts)
-        if self._speed is not None:
-            alerts = paced(alerts, self._speed, emitter.stopped)
-        emitter.emit_all(alerts)
+    def _rush(self, emitter: Emitter[Alert], alerts: Iterator[Alert], shift: Shift) -> int | None:
+        """Emit as fast as it goes, until the end or until somebody has asked for the player."""
+        first: int | None = None
+        while self._player is None and not emitter.stopped.is_set():
+            alert = next(alerts, None)
+            if alert is None:
+                return first
+            first = alert.time_ns if first is None else first
+            some = chain((alert,), islice(alerts, _RUN - 1))
+            emitter.emit_all(map(shift, some) if self._rebase else some)
+        return first
 
     def stats(self) -> SourceStats:
-        return reader_stats(self.name, self._readers)
+        return self._latest.stats(self.name)
 
 
 def replay(
@@ -96,7 +107,12 @@ def replay(
         date: the day of the first line of text logs that carry no date.
 
     Raises FileNotFoundError for a path or pattern that matches nothing, ValueError for a speed or moment that is
-    none. Under pressure the replay waits; a paced one then catches up.
+    none. Under pressure the replay waits; a paced one then catches up. `player` of what is returned plays it like a
+    tape: pause, seek, step, another speed (see `Player`).
+
+    From some moment on, a log of 64 MiB or more that is not packed is read with an index, `LOG.rxidx`, which is made
+    beside it when it is first needed and made anew when the log has changed. Logs of text lines, and logs that are
+    being written, are read from their beginning.
 
     >>> source = replay("examples/alerts.jsonl")
     >>> rules = []
@@ -104,16 +120,9 @@ def replay(
     >>> len(rules) == source.stats().read > 0
     True
     """
-    return ReplaySource(
-        expand(paths),
-        speed=parse_speed(speed),
-        since=None if since is None else parse_moment(since),
-        until=None if until is None else parse_moment(until),
-        rebase=rebase,
-        on_bad=on_bad,
-        day=date,
-        name=name,
-    )
+    start, stop = (None if moment is None else parse_moment(moment) for moment in (since, until))
+    tape = Tape(expand(paths), start, stop, on_bad, date)
+    return ReplaySource(tape, speed=parse_speed(speed), rebase=rebase, name=name)
 
 
 def expand(paths: Path | Sequence[Path]) -> list[str]:
@@ -122,7 +131,8 @@ def expand(paths: Path | Sequence[Path]) -> list[str]:
     found: list[str] = []
     for name in [os.fspath(each) for each in names]:
         if name != "-" and not os.path.exists(name):
-            matches = sorted(glob.glob(name, recursive=True))
+            # The indexes that we put beside logs are none.
+            matches = sorted(each for each in glob.glob(name, recursive=True) if not each.endswith(ENDING))
             if not matches:
                 raise FileNotFoundError(f"{name}: no such file, and as a pattern it matches none")
             found += matches
@@ -133,81 +143,3 @@ def expand(paths: Path | Sequence[Path]) -> list[str]:
     if not found:
         raise ValueError("replay([]): name at least one file")
     return found
-
-
-def parse_speed(speed: float | str) -> float | None:
-    """Return the factor, None for "max".
-
-    >>> parse_speed("10x"), parse_speed(1), parse_speed("max")
-    (10.0, 1.0, None)
-    """
-    if speed == "max":
-        return None
-    try:
-        factor = float(speed.removesuffix("x") if isinstance(speed, str) else speed)
-    except ValueError:
-        factor = 0.0
-    if not 0 < factor < float("inf"):
-        raise ValueError(f'speed {speed!r}: must be "max", or a factor above 0 such as 1, 0.5 or "10x"')
-    return factor
-
-
-def parse_moment(moment: Moment) -> int:
-    """Return a moment as epoch nanoseconds; a date is its midnight in UTC, a datetime without zone is local.
-
-    >>> parse_moment("1970-01-01T00:00:01Z"), parse_moment("1970-01-02")
-    (1000000000, 86400000000000)
-    """
-    if isinstance(moment, int):
-        return moment
-    if isinstance(moment, datetime):
-        return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
-    if isinstance(moment, date):
-        return int(datetime(moment.year, moment.month, moment.day, tzinfo=UTC).timestamp()) * 1_000_000_000
-    try:
-        if len(moment) == len("2026-01-01"):
-            return parse_moment(date.fromisoformat(moment))
-        return parse_rfc3339(moment)
-    except ValueError as error:
-        raise ValueError(
-            f"{moment!r} is no moment (RFC 3339 such as 2026-01-31T12:00:00Z, or a date): {error}"
-        ) from None
-
-
-_time_ns: Callable[[Alert], int] = attrgetter("time_ns")
-
-
-def _between(alerts: Iterator[Alert], since: int | None, until: int | None) -> Iterator[Alert]:
-    for alert in alerts:
-        moment = alert.time_ns
-        if (since is None or moment >= since) and (until is None or moment < until):
-            yield alert
-
-
-def rebased(alerts: Iterator[Alert], *, now: Callable[[], int] = time.time_ns) -> Iterator[Alert]:
-    """Move the times so that the first alert is now."""
-    shift: int | None = None
-    for alert in alerts:
-        if shift is None:
-            shift = now() - alert.time_ns
-        yield alert.replace(time=alert.time_ns + shift)
-
-
-def paced(
-    alerts: Iterator[Alert],
-    speed: float,
-    stopped: threading.Event,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Alert]:
-    """Yield each alert when its time has come, measured from the first one, so that delays do not add up."""
-    first: int | None = None
-    began = 0.0
-    for alert in alerts:
-        if first is None:
-            first, began = alert.time_ns, clock()
-        due = began + (alert.time_ns - first) / 1e9 / speed
-        while (left := due - clock()) > 0:
-            if stopped.wait(left):
-                return
-        yield alert

@@ -155,6 +155,11 @@ class Reader(Iterator[Alert]):
     ) -> None:
         self.close()
 
+    def begin_at(self, offset: int, line: int) -> None:
+        """Count from here: the source is part of a file, and is closed with this reader."""
+        self._decoder.offset, self._decoder.line = offset, line
+        self._owned = cast("BinaryIO", self._file)
+
     def close(self) -> None:
         """Close the files that the reader opened; it gives no more alerts. May be called any number of times."""
         self._alerts.close()
