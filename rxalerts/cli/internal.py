@@ -14,7 +14,7 @@ RESTART_FAILED = "Falco internal: hot restart failure"
 def internal(rule: str, priority: str, message: str, fields: dict[str, Any] | None = None) -> Alert:
     """Return an internal alert: source `internal`, no tags, the message alone as its output (Falco 0.35).
 
-    >>> internal("Falco internal: x", "critical", "Falco internal: x: y").to_text()[19:]
+    >>> internal("Falco internal: x", "critical", "Falco internal: x: y").to_text()[20:]
     'Critical Falco internal: x: y ()'
     """
     made = Alert(rule, priority, message, fields or {}, source="internal")
