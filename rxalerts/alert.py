@@ -10,6 +10,7 @@ before.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time as clock
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,9 @@ from rxalerts.record import FIELDS, INTERNAL, PREFIX, Record, strip_prefix
 from rxalerts.timestamps import check_ns, format_iso8601, format_local, format_rfc3339, parse_rfc3339
 
 __all__ = ["Alert"]
+
+# What `Alert.id` looks like.
+_ID = re.compile("[0-9a-f]{24}")
 
 
 class Alert:
@@ -197,7 +201,13 @@ class Alert:
 
     @property
     def id(self) -> str:
-        """Return 24 hexadecimal digits that stand for the alert's content, the same in every process."""
+        """Return 24 hexadecimal digits that stand for the alert's content, the same in every process.
+
+        An alert that was read with such an ``id``, as `Format` writes it with `include_id`, keeps it.
+        """
+        carried = self._extra.get("id") if self._extra else None
+        if isinstance(carried, str) and _ID.fullmatch(carried):
+            return carried
         return blake2b(JSON.render(self), digest_size=12).hexdigest()
 
     def to_json(

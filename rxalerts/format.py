@@ -50,6 +50,7 @@ class Format:
         include_message: write the key ``message``, the text without time and priority. An alert that was
             read with this key keeps it in any case.
         include_output_fields: write the key ``output_fields``.
+        include_id: write the key ``id``, the same as `Alert.id`, so that whoever reads can drop doubles.
         iso8601: the text begins with UTC in ISO 8601, such as ``2017-10-09T23:31:56.746609046+0000``,
             instead of what the alert has there (Falco: the local time of day). JSON's ``time`` is the same.
 
@@ -70,6 +71,7 @@ class Format:
     include_message: bool = False
     include_output_fields: bool = True
     iso8601: bool = False
+    include_id: bool = False
     # What an alert remembers its rendering by; equal formats have equal keys.
     _key: int = field(init=False, repr=False, compare=False)
 
@@ -84,6 +86,7 @@ class Format:
             self.include_message,
             not self.include_output_fields,
             self.iso8601,
+            self.include_id,
         )
         object.__setattr__(self, "_key", sum(1 << place for place, on in enumerate(switches) if on))
 
@@ -203,6 +206,8 @@ def _json(alert: Alert, form: Format) -> bytes:
         body.update(alert._extra)
     if body.get("source") != INTERNAL:
         _switch(body, alert, form)
+    if form.include_id:
+        body = dict(sorted({**body, "id": alert.id}.items()))
     if form.style == "falco" or "output_fields" not in body:
         return jsonvalues.encode(body)
     fields = jsonvalues.encode(body.pop("output_fields"))

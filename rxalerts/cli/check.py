@@ -14,7 +14,15 @@ from rxalerts.config import Config, read_config
 from rxalerts.errors import ConfigError
 from rxalerts.format import Format
 
-_SWITCHES = ("style", "include_output", "include_tags", "include_message", "include_output_fields", "iso8601")
+_SWITCHES = (
+    "style",
+    "include_output",
+    "include_tags",
+    "include_message",
+    "include_output_fields",
+    "iso8601",
+    "include_id",
+)
 
 
 @click.command("check")
@@ -90,6 +98,7 @@ def _shown(value: Any) -> str:
                 "include_message",
                 "include_output_fields",
                 "iso8601",
+                "include_id",
             )
             if getattr(value, key) != getattr(plain, key)
         ]

@@ -31,6 +31,9 @@ _RESERVED_SECONDS = 0.5
 # What the drain gets beyond its limit before it is left behind, in seconds.
 _GRACE = 1.0
 
+# The same with durable sinks, which still have to write what is in memory.
+_DISK_GRACE = 15.0
+
 
 def live(
     pipeline: Pipeline,
@@ -109,10 +112,12 @@ def _drain(pipeline: Pipeline, signals: Signals, deadline: float | None, timeout
         finally:
             signals.put(done)
 
+    durable = any(sink.durable is not False for sink in pipeline.sinks.values())
+    grace = _DISK_GRACE if durable else _GRACE
     threading.Thread(target=drain, name="rxalerts-drain", daemon=True).start()
     while True:
         try:
-            left = None if deadline is None else max(0.0, deadline + _GRACE - time.monotonic())
+            left = None if deadline is None else max(0.0, deadline + grace - time.monotonic())
             event = signals.get(timeout=left)
         except Empty:
             log.error("output channels still blocked, discarding all remaining notifications")

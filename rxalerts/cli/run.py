@@ -61,11 +61,11 @@ def command(
     if unbuffered:
         overrides = (*overrides, "buffered_outputs=false")
     # Only now what takes a while to import.
-    from rxalerts.errors import ConfigError
+    from rxalerts.errors import ConfigError, SinkError
 
     try:
         sys.exit(_run(signals, path, overrides, origin, daemon, pidfile, strict, rejects))
-    except ConfigError as error:
+    except (ConfigError, SinkError) as error:
         raise click.UsageError(str(error)) from None
 
 

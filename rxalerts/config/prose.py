@@ -46,7 +46,13 @@ GENERAL_HELP: tuple[tuple[str, str, Any, str], ...] = (
 
 OWN_HELP: tuple[tuple[str, str, Any, str], ...] = (
     ("source", "text", "-", "where alerts come from: - (standard input), a file, tail:FILE, or an address"),
-    ("spool_dir", "text", None, "folder for what must survive a restart"),
+    (
+        "spool_dir",
+        "text",
+        None,
+        "folder for what must survive a restart: backlogs of durable channels, dead letters of all",
+    ),
+    ("include_id", "true or false", False, "in JSON: the key id, which is the same each time an alert is sent"),
 )
 """Key, type, default and meaning of the single keys under ``rxalerts:``."""
 

@@ -132,7 +132,7 @@ def read_config(
     own = Section.of(loaded.root, schema.OWN, problems)
     reader = ChannelReader(loaded.root, os.fspath(path), settings.sink_defaults(), problems)
     channels = reader.read(own)
-    own.warn_unknown(("source", "spool_dir", "channels", "outputs"))
+    own.warn_unknown(("source", "spool_dir", "include_id", "channels", "outputs"))
     Section(loaded.root, "", problems).warn_unknown(schema.known_top_level_keys())
     if not channels and not problems.errors:
         problems.error(
@@ -149,7 +149,7 @@ def _settings(root: MapNode, problems: Problems) -> Settings:
     queue = Section.of(root, "outputs_queue", problems)
     own = Section.of(root, schema.OWN, problems)
     settings = Settings(
-        format=_format(top),
+        format=_format(top, own),
         priority=top.read("priority", Priority, Priority.DEBUG),
         buffered_outputs=top.read("buffered_outputs", bool, None),
         rate=outputs.integer("rate", 0, 0, _UINT32),
@@ -178,7 +178,7 @@ def _word(root: MapNode, key: str, choices: frozenset[str], default: str) -> str
     return node.text if isinstance(node, ScalarNode) and node.text in choices else default
 
 
-def _format(top: Section) -> Format:
+def _format(top: Section, own: Section) -> Format:
     def switch(key: str, default: bool) -> bool:
         value: bool = top.read(key, bool, default)
         return value
@@ -191,4 +191,5 @@ def _format(top: Section) -> Format:
         include_message=switch("json_include_message_property", False),
         include_output_fields=switch("json_include_output_fields_property", True),
         iso8601=switch("time_format_iso_8601", False),
+        include_id=own.read("include_id", bool, False),
     )
