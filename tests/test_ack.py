@@ -1,0 +1,322 @@
+"""Acknowledgements: what a source is told, and when: accepted means on disk, delivered means delivered."""
+
+import asyncio
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from aiohttp import ClientSession
+
+from rxalerts import Pipeline, route, sources
+from rxalerts import operators as ops
+from rxalerts.config import load_config
+from rxalerts.flow.backoff import Retry
+from rxalerts.flow.durable import DurableMailbox
+from rxalerts.flow.sink import Sink
+from rxalerts.flow.watermark import Watermark
+from rxalerts.format import Format
+from rxalerts.sinks import CollectSink, FileSink
+from rxalerts.testing import RecordingSink
+from rxalerts.wire import parse
+from tests.support.durably import Counter, alert, numbers, send, wait_for
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = Retry(initial=0.01, maximum=0.02)
+Ack = Literal["accepted", "delivered"]
+
+
+def recording(folder: Path | None = None, name: str = "kept", **options: Any) -> RecordingSink[Any]:
+    """Return a sink that records, durable if it has a folder."""
+    return RecordingSink(name=name, durable=folder if folder is not None else False, retry=QUICK, **options)
+
+
+def stall(sink: Sink[Any], monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let a durable sink's disk be full until the returned function is called."""
+    assert isinstance(sink.mailbox, DurableMailbox)
+    spool = sink.mailbox._spool  # pyright: ignore[reportPrivateUsage]
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    real, full = spool.commit, threading.Event()
+    full.set()
+
+    def commit(*arguments: Any) -> None:
+        if full.is_set():
+            raise error
+        real(*arguments)
+
+    monkeypatch.setattr(spool, "commit", commit)
+    return full.clear
+
+
+# -- accepted -------------------------------------------------------------------------------------------------
+
+
+def test_accepted_means_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mark that asks for acceptance is held until the transaction is through, however stuck the sink is."""
+    sink = recording(tmp_path)
+    sink.block()
+    free = stall(sink, monkeypatch)
+    mark = Counter(until_delivered=False)
+    send(sink, map(alert, range(5)), mark)
+    wait_for(lambda: isinstance(sink.mailbox, DurableMailbox) and sink.mailbox._complained)  # pyright: ignore
+    assert (mark.held, mark.released) == ([1, 2, 3, 4, 5], [])
+    free()
+    wait_for(lambda: mark.released == [1, 2, 3, 4, 5])
+    assert sink.written == []
+    sink.release()
+    sink.close()
+
+
+def test_accepted_by_a_memory_sink_is_at_once() -> None:
+    """Memory promises nothing across a crash: nobody waits for it."""
+    sink = recording()
+    sink.block()
+    mark = Counter(until_delivered=False)
+    send(sink, map(alert, range(5)), mark)
+    assert mark.held == []
+    sink.release()
+    sink.close()
+
+
+def test_accepted_waits_for_every_durable_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two durable sinks and a memory one, the slower disk decides."""
+    one, other, plain = recording(tmp_path, "one"), recording(tmp_path, "other"), recording(None, "plain")
+    for sink in (one, other, plain):
+        sink.block()
+    free = stall(other, monkeypatch)
+    mark = Watermark(until_delivered=False)
+    for sink in (one, other, plain):
+        send(sink, map(alert, range(5)), mark)
+    mark.emitted(5)
+    wait_for(lambda: one.stats().spooled == 5)
+    assert mark.committed == 0
+    free()
+    wait_for(lambda: mark.committed == 5)
+    for sink in (one, other, plain):
+        sink.release()
+        sink.close()
+
+
+def test_what_the_disk_never_took_is_not_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sink that has to end while its disk is full counts what is lost, and does not say that it is there."""
+    sink = recording(tmp_path)
+    stall(sink, monkeypatch)
+    mark = Counter(until_delivered=False)
+    send(sink, map(alert, range(5)), mark)
+    sink.close(0.2)
+    assert mark.released == []
+    assert sink.stats().dropped == {"shutdown": 5}
+
+
+# -- delivered ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_delivered_means_confirmed(tmp_path: Path, durable: bool) -> None:
+    """A mark that asks for delivery is held until the channel has confirmed, also through the disk."""
+    sink = recording(tmp_path if durable else None, capacity=20)
+    sink.block()
+    mark = Counter(until_delivered=True)
+    send(sink, map(alert, range(100 if durable else 10)), mark)
+    if durable:
+        wait_for(lambda: sink.stats().spooled == 100)
+    assert mark.released == []
+    sink.release()
+    wait_for(lambda: len(mark.released) == len(mark.held))
+    assert sorted(mark.released) == sorted(mark.held)
+    sink.close()
+
+
+def test_what_found_no_time_is_not_finished() -> None:
+    """An alert that was dropped at the end is counted as lost, and its source is not told that it is done."""
+    sink = recording(max_batch=1)
+    sink.block()
+    mark = Counter(until_delivered=True)
+    send(sink, map(alert, range(3)), mark)
+    assert sink.stuck.wait(10)
+    sink.close(0.0)
+    sink.release()
+    sink.wait(10)
+    assert mark.released == [1]
+    assert sink.stats().dropped == {"shutdown": 2}
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_kept_file_is_committed_when_it_is_flushed(tmp_path: Path, durable: bool) -> None:
+    """A buffered file has delivered nothing before its checkpoint, which comes by itself within seconds."""
+    sink = FileSink(tmp_path / "out", keep_alive=True, format="json", durable=tmp_path / "s" if durable else False)
+    mark = Watermark()
+    send(sink, map(alert, range(5)), mark)
+    mark.emitted(5)
+    wait_for(lambda: mark.committed)
+    assert mark.committed == 5
+    assert len((tmp_path / "out").read_bytes().splitlines()) == 5
+    sink.close()
+
+
+# -- sources --------------------------------------------------------------------------------------------------
+
+
+def lines(numbers: range) -> bytes:
+    """Return alerts as a log has them."""
+    return b"".join(alert(number).to_json().encode() + b"\n" for number in numbers)
+
+
+@pytest.mark.parametrize("ack", ["accepted", "delivered"])
+def test_tail_saves_what_is_acknowledged(tmp_path: Path, ack: Ack) -> None:
+    """With `accepted` the position passes what is on disk; with `delivered` it waits for the destination."""
+    log, state = tmp_path / "log", tmp_path / "state"
+    log.write_bytes(lines(range(50)))
+    sink = recording(tmp_path / "spool")
+    sink.block()
+    pipeline = Pipeline(sources.tail(log, state=state, ack=ack, poll=0.01), sink, timeout=5).start()
+    wait_for(lambda: sink.stats().spooled == 50)
+
+    def offset() -> int:
+        return json.loads(state.read_text())["offset"] if state.exists() else 0
+
+    if ack == "accepted":
+        wait_for(lambda: offset() == log.stat().st_size)
+    else:
+        assert offset() == 0
+    sink.release()
+    wait_for(lambda: offset() == log.stat().st_size)
+    pipeline.stop()
+    pipeline.wait()
+    assert numbers(sink.written) == list(range(50))
+
+
+def post(url: str | None, body: bytes) -> tuple[int, float]:
+    """Send a body; return the status and how many seconds it took."""
+    assert url is not None
+
+    async def send_it() -> tuple[int, float]:
+        began = time.monotonic()
+        async with ClientSession() as session, session.post(url, data=body) as answer:
+            await answer.read()
+            return answer.status, time.monotonic() - began
+
+    return asyncio.run(send_it())
+
+
+def test_http_accepted_answers_when_it_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 while the destination is stuck, because the alert is safe; 503 while the disk is full."""
+    source = sources.http("127.0.0.1:0", ack="accepted", delivery_timeout=0.5)
+    sink = recording(tmp_path)
+    sink.block()
+    pipeline = Pipeline(source, sink, timeout=5).start()
+    source.wait_bound(10)
+    assert post(source.url, lines(range(3)))[0] == 200
+    assert sink.stats().spooled == 3
+    free = stall(sink, monkeypatch)
+    assert post(source.url, lines(range(3, 6)))[0] == 503
+    free()
+    sink.release()
+    assert post(source.url, lines(range(3, 6)))[0] == 200
+    pipeline.stop()
+    pipeline.wait()
+    assert numbers(sink.written) == list(range(6))
+
+
+def test_http_delivered_answers_when_it_is_delivered(tmp_path: Path) -> None:
+    """503 while the destination is stuck; the same body again gets its 200 and is not doubled."""
+    source = sources.http("127.0.0.1:0", ack="delivered", delivery_timeout=0.5)
+    sink = recording(tmp_path)
+    sink.block()
+    pipeline = Pipeline(source, sink, timeout=5).start()
+    source.wait_bound(10)
+    assert post(source.url, lines(range(3)))[0] == 503
+    sink.release()
+    wait_for(lambda: len(sink.written) == 3)
+    assert post(source.url, lines(range(3)))[0] == 200
+    pipeline.stop()
+    pipeline.wait()
+    assert numbers(sink.written) == list(range(3))
+
+
+# -- operators that hold alerts -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ack", ["accepted", "delivered"])
+def test_operators_that_hold_alerts_take_part(tmp_path: Path, ack: Ack) -> None:
+    """What waits in a buffer is not acknowledged; what comes out of it is, when it is where it should be."""
+    log, state = tmp_path / "log", tmp_path / "state"
+    log.write_bytes(lines(range(7)))
+    sink: CollectSink[Any] = CollectSink()
+    source = sources.tail(log, state=state, ack=ack, poll=0.01)
+    pipeline = Pipeline(source, route(ops.buffer(5), to=sink), timeout=5).start()
+    wait_for(lambda: len(sink.items) == 1)
+
+    def committed() -> int:
+        if not state.exists():
+            return 0
+        return log.read_bytes()[: json.loads(state.read_text())["offset"]].count(b"\n")
+
+    wait_for(lambda: committed() == 5)
+    with log.open("ab") as file:
+        file.write(lines(range(7, 12)))
+    wait_for(lambda: committed() == 10)
+    pipeline.stop()
+    pipeline.wait()
+    assert committed() == 12
+    assert [len(batch) for batch in sink.items] == [5, 5, 2]
+
+
+# -- ids ------------------------------------------------------------------------------------------------------
+
+
+def test_the_id_is_the_same_in_every_process(tmp_path: Path) -> None:
+    """It stands for the content: read again, in another process, it is the same; another alert has another."""
+    one = alert(1)
+    code = "import sys; from rxalerts.wire import parse; print(parse(sys.stdin.buffer.read()).id)"
+    again = subprocess.run([sys.executable, "-c", code], input=one.to_json().encode(), capture_output=True, cwd=ROOT)
+    assert again.stdout.decode().strip() == one.id
+    assert len({alert(number).id for number in range(1000)}) == 1000
+    assert one.replace(output_fields={"n": 2}).id != one.id
+
+
+def test_json_has_the_id_on_request() -> None:
+    """In its place among the sorted keys; what is read back keeps it, however it is changed on the way."""
+    one = alert(1)
+    line = Format(json=True, include_id=True).render(one)
+    body = json.loads(line)
+    assert body["id"] == one.id and list(body) == sorted(body)
+    assert json.loads(Format(json=True).render(one)).keys() == body.keys() - {"id"}
+    read = parse(line)
+    assert read.id == one.id
+    assert json.loads(Format(json=True, include_id=True, include_output=False).render(read))["id"] == one.id
+    assert parse(b'{"rule":"r","priority":"error","id":"mine"}').id != "mine"
+
+
+def test_the_id_survives_the_spool(tmp_path: Path) -> None:
+    """After a restart an alert is sent with the id that it had, so that its receiver can drop doubles."""
+    sink = recording(tmp_path)
+    sink.block()
+    send(sink, map(alert, range(20)))
+    wait_for(lambda: sink.stats().spooled == 20)
+    sink.close(0.0)
+    again = recording(tmp_path)
+    again.start()
+    again.close()
+    assert [item.id for item in again.written] == [alert(number).id for number in range(20)]
+    sink.release()
+    sink.wait(10)
+
+
+def test_a_configuration_asks_for_ids(tmp_path: Path) -> None:
+    """`rxalerts.include_id: true` puts the id into the JSON of every channel."""
+    path = tmp_path / "falco.yaml"
+    path.write_text(
+        f"json_output: true\nfile_output: {{enabled: true, filename: {tmp_path}/out}}\nrxalerts: {{include_id: true}}\n"
+    )
+    sink = load_config(path).channels[0].build()
+    sink.on_next(alert(1))
+    sink.close()
+    assert json.loads((tmp_path / "out").read_bytes())["id"] == alert(1).id
