@@ -16,7 +16,7 @@ find_python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python
 	echo "No Python 3.11 or newer with venv was found: install one (Debian: apt-get install python3-venv)" >&2; \
 	echo "or name it: make PYTHON=/path/to/python3.12" >&2; exit 1
 
-.PHONY: help demo test lint types wheel snippets lowest faults bench proto clean
+.PHONY: help demo test lint types wheel snippets docs lowest faults bench proto clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -32,6 +32,11 @@ $(VENV)/.run-ready: pyproject.toml | $(BIN)/python
 $(VENV)/.dev-ready: pyproject.toml | $(BIN)/python
 	@echo "installing rxalerts and its development tools into $(VENV)"
 	@$(BIN)/python $(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.run-ready
+
+$(VENV)/.docs-ready: pyproject.toml | $(BIN)/python
+	@echo "installing rxalerts and what builds its documentation into $(VENV)"
+	@$(BIN)/python $(PIP) -e '.[docs]'
 	@touch $@ $(VENV)/.run-ready
 
 demo: $(VENV)/.run-ready ## the example log through the road to stdout and a file, with the report
@@ -58,6 +63,10 @@ wheel: $(VENV)/.dev-ready ## build the wheel, install it into a fresh venv and t
 
 snippets: $(VENV)/.dev-ready ## run the code blocks of README and docs
 	$(BIN)/python -m pytest -q -rs tests/test_snippets.py
+
+docs: $(VENV)/.docs-ready ## the documentation as a site in build/docs; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "built $(BUILD)/docs/index.html"
 
 lowest: | $(BIN)/python ## the core tests with every core dependency at its lower bound
 	@.ci/try_lowest $(BIN)/python
