@@ -46,11 +46,17 @@ _LAZY = {
 }
 
 
+# The families, for those who write `import rxalerts` and then `rxalerts.sinks`.
+_FAMILIES = {"operators", "sinks", "sources", "testing"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _FAMILIES:
+        return _import_module(f"rxalerts.{name}")
     if name in _LAZY:
         return getattr(_import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_FAMILIES})

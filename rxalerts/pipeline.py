@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from itertools import count
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import reactivex
 from reactivex import Observable
@@ -22,12 +22,13 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 from rxalerts.display import html_of
 from rxalerts.flow.chain import Chain
 from rxalerts.flow.guard import Faults, counted_by
+from rxalerts.flow.iterable import from_iterable
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source, SourceStats
 from rxalerts.flow.stats import SinkStats
-from rxalerts.operators._predicate import When, predicate
-from rxalerts.operators.filtering import where
-from rxalerts.sources import from_iterable
+
+if TYPE_CHECKING:
+    from rxalerts.operators._predicate import When
 
 log = logging.getLogger("rxalerts")
 
@@ -70,7 +71,7 @@ def route(*operators: Operator, to: Sink[Any] | Sequence[Sink[Any]], when: When 
     sinks = (to,) if isinstance(to, Sink) else tuple(to)
     if not sinks:
         raise ValueError("route(to=[]): name at least one sink")
-    entrance: tuple[Operator, ...] = () if when is None else (where(when),)
+    entrance: tuple[Operator, ...] = () if when is None else (_where(when),)
     return Route((*entrance, *operators), sinks, when)
 
 
@@ -89,13 +90,22 @@ def first_of(*routes: Route) -> list[Route]:
     >>> [alert.rule for alert in shells.items], [alert.rule for alert in others.items]
     (['a'], ['b'])
     """
+    from rxalerts.operators._predicate import predicate
+
     earlier: list[Callable[[Any], object]] = []
     result: list[Route] = []
     for each in routes:
-        entrance: Operator = where(_none_of(tuple(earlier)))
+        entrance: Operator = _where(_none_of(tuple(earlier)))
         result.append(Route((entrance, *each.operators), each.sinks, each.when) if earlier else each)
         earlier.append((lambda _: True) if each.when is None else predicate(each.when))
     return result
+
+
+def _where(condition: When) -> Operator:
+    # Loaded when a route has a condition: the language of conditions is a third of what all imports cost.
+    from rxalerts.operators.filtering import where
+
+    return where(condition)
 
 
 def _none_of(tests: tuple[Callable[[Any], object], ...]) -> Callable[[Any], bool]:

@@ -1,8 +1,8 @@
 """Where alerts come from: recorded logs, standard input, iterables, the network."""
 
+from rxalerts.flow.iterable import from_iterable as from_iterable
 from rxalerts.sources._grpc import grpc as grpc
 from rxalerts.sources._http import http as http
-from rxalerts.sources._iterable import from_iterable as from_iterable
 from rxalerts.sources._merge import merge as merge
 from rxalerts.sources._player import Player as Player
 from rxalerts.sources._replay import replay as replay

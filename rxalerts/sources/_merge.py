@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 from reactivex import Observable
 from reactivex.abc import ObserverBase
 
+from rxalerts.flow.iterable import from_iterable
 from rxalerts.flow.source import Emitter, Source, SourceStats
-from rxalerts.sources._iterable import from_iterable
 
 T = TypeVar("T")
 
