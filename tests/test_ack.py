@@ -2,21 +2,24 @@
 
 import asyncio
 import json
+import random
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from aiohttp import ClientSession
 
-from rxalerts import Pipeline, route, sources
+from rxalerts import Pipeline, route, run, sources
 from rxalerts import operators as ops
 from rxalerts.config import load_config
+from rxalerts.errors import OptionError, SourceError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.durable import DurableMailbox
 from rxalerts.flow.sink import Sink
@@ -25,7 +28,7 @@ from rxalerts.format import Format
 from rxalerts.sinks import CollectSink, FileSink
 from rxalerts.testing import RecordingSink
 from rxalerts.wire import parse
-from tests.support.durably import Counter, alert, numbers, send, wait_for
+from tests.support.durably import Counter, alert, number_of, numbers, send, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = Retry(initial=0.01, maximum=0.02)
@@ -239,6 +242,123 @@ def test_http_delivered_answers_when_it_is_delivered(tmp_path: Path) -> None:
     pipeline.stop()
     pipeline.wait()
     assert numbers(sink.written) == list(range(3))
+
+
+# -- replay ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("speed", ["max", "1000000x"])
+def test_a_replay_goes_on_where_it_was(tmp_path: Path, speed: str) -> None:
+    """What was delivered is not played again; what was appended meanwhile is."""
+    log, state = tmp_path / "log", tmp_path / "state"
+    log.write_bytes(lines(range(30)))
+    first, again, last = (CollectSink[Any]() for _ in range(3))
+    run(sources.replay(log, resume=state, speed=speed), first)
+    with log.open("ab") as file:
+        file.write(lines(range(30, 40)))
+    run(sources.replay(log, resume=state, speed=speed), again)
+    run(sources.replay(log, resume=state, speed=speed), last)
+    assert [numbers(sink.items) for sink in (first, again, last)] == [list(range(30)), list(range(30, 40)), []]
+
+
+@pytest.mark.parametrize("ack", ["accepted", "delivered"])
+def test_a_replay_that_was_stopped_loses_nothing(tmp_path: Path, ack: Ack) -> None:
+    """Stopped in the middle, the next run brings exactly what the one before left, through two files and a filter."""
+    chance = random.Random(5)
+    for name in ("one", "other"):
+        (tmp_path / name).write_bytes(b"".join(lines(range(n, n + 1)) for n in sorted(chance.sample(range(2000), 900))))
+    files = [tmp_path / "one", tmp_path / "other"]
+    options: dict[str, Any] = {"resume": tmp_path / "state", "since": 100, "until": 1900, "ack": ack}
+    plain: CollectSink[Any] = CollectSink()
+    run(sources.replay(files, since=100, until=1900), plain)
+    delivered: list[int] = []
+    for stop_at in (300, 700, None):
+        sink = recording(max_batch=7, capacity=50)
+        source = sources.replay(files, **options)
+        pipeline = Pipeline(source, route(ops.where(lambda item: number_of(item) % 5 != 0), to=sink), timeout=0.0)
+        if stop_at is None:
+            pipeline = Pipeline(source, route(ops.where(lambda item: number_of(item) % 5 != 0), to=sink))
+        pipeline.start()
+        if stop_at is not None:
+            wait_for(partial(_has, sink, stop_at))
+            pipeline.stop()
+        pipeline.wait()
+        delivered += numbers(sink.written)
+    expected = [number for number in numbers(plain.items) if number % 5]
+    if ack == "delivered":
+        assert delivered == expected
+    else:
+        # A memory sink accepts at once: what it held at the end is gone, and nothing comes twice.
+        assert delivered == sorted(delivered) and set(delivered) <= set(expected)
+
+
+def _has(sink: RecordingSink[Any], count: int) -> bool:
+    return len(sink.written) >= count
+
+
+_REPLAY = """
+import sys
+from rxalerts import run, sources
+from rxalerts.sinks import FileSink
+folder, ack, durable = sys.argv[1], sys.argv[2], sys.argv[3] == "durable"
+spool = folder + "/s" if durable else False
+sink = FileSink(folder + "/out", name="kept", format="json", keep_alive=True, durable=spool)
+run(sources.replay(folder + "/log", resume=folder + "/state", ack=ack), sink)
+"""
+
+
+@pytest.mark.parametrize(("ack", "durable"), [("accepted", True), ("delivered", True), ("delivered", False)])
+def test_a_replay_that_is_killed_loses_nothing(tmp_path: Path, ack: str, durable: bool) -> None:
+    """kill -9 at random moments: after the last run every alert is in the file, in order but for what came twice."""
+    (tmp_path / "log").write_bytes(lines(range(60_000)))
+    chance = random.Random(9)
+    out, command = tmp_path / "out", [sys.executable, "-c", _REPLAY, str(tmp_path), ack, "durable" if durable else ""]
+    for _ in range(3):
+        _killed_at(command, out, chance.randrange(100_000, 1_500_000))
+    assert subprocess.run(command, cwd=ROOT).returncode == 0
+    found = [number_of(parse(line)) for line in out.read_bytes().splitlines() if line.endswith(b"}")]
+    assert list(dict.fromkeys(found)) == list(range(60_000))
+
+
+def _killed_at(command: list[str], out: Path, step: int) -> None:
+    """Run a command until its output has grown by so many bytes, and kill it."""
+    before = out.stat().st_size if out.exists() else 0
+    child = subprocess.Popen(command, cwd=ROOT)
+    wait_for(lambda: child.poll() is not None or (out.exists() and out.stat().st_size > before + step))
+    child.kill()
+    child.wait()
+
+
+def test_a_position_in_other_files_is_refused(tmp_path: Path) -> None:
+    """Another file, another limit, one of several that has grown: the message says what to do."""
+    log, other, state = tmp_path / "log", tmp_path / "other", tmp_path / "state"
+    log.write_bytes(lines(range(10)))
+    other.write_bytes(lines(range(10)))
+    run(sources.replay([log, other], resume=state), CollectSink[Any]())
+    attempts: list[tuple[list[Path], dict[str, Any]]] = [([log], {}), ([log, other], {"since": 5})]
+    for files, limits in attempts:
+        with pytest.raises(SourceError, match="remove it to begin anew"):
+            sources.replay(files, resume=state, **limits)
+    other.write_bytes(lines(range(11)))
+    with pytest.raises(SourceError, match="files that have changed"):
+        sources.replay([log, other], resume=state)
+    state.write_text("no state")
+    with pytest.raises(SourceError, match="is no saved position"):
+        sources.replay([log, other], resume=state)
+    with pytest.raises(OptionError, match="standard input"):
+        sources.replay("-", resume=state)
+
+
+def test_the_command_resumes(tmp_path: Path) -> None:
+    """`rxalerts replay --resume STATE`."""
+    log = tmp_path / "log"
+    log.write_bytes(lines(range(5)))
+    code = "from rxalerts.cli import main; main()"
+    command = [sys.executable, "-c", code, "replay", "--json", "--resume", "state", "log"]
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True)
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True)
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert (first.stdout, again.stdout) == (lines(range(5)), b"")
 
 
 # -- operators that hold alerts -------------------------------------------------------------------------------

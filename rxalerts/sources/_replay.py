@@ -9,9 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date
 from itertools import chain, islice
+from typing import Literal
 
 from rxalerts.alert import Alert
+from rxalerts.errors import OptionError
 from rxalerts.flow.source import Emitter, Source, SourceStats
+from rxalerts.flow.watermark import Watermark
+from rxalerts.sources._bookmark import Bookmark
 from rxalerts.sources._index import ENDING
 from rxalerts.sources._moments import Moment, parse_moment, parse_speed
 from rxalerts.sources._player import Player, Shift
@@ -27,8 +31,11 @@ _RUN = 1024
 class ReplaySource(Source[Alert]):
     """See `replay`."""
 
-    def __init__(self, tape: Tape, *, speed: float | None, rebase: bool, name: str) -> None:
+    def __init__(
+        self, tape: Tape, *, speed: float | None, rebase: bool, name: str, bookmark: Bookmark | None = None
+    ) -> None:
         super().__init__(name)
+        self._bookmark = bookmark
         self._tape = self._latest = tape
         self._speed = speed
         self._rebase = rebase
@@ -41,6 +48,8 @@ class ReplaySource(Source[Alert]):
 
         May be asked for at any time; they control one subscription, the one that begins first.
         """
+        if self._bookmark is not None:
+            raise OptionError("resume", "a position is kept of what is played through once: it has no player")
         with self._lock:
             if self._player is None:
                 self._player = Player(self._tape, speed=self._speed)
@@ -53,11 +62,13 @@ class ReplaySource(Source[Alert]):
             self._latest = tape
             first: int | None = None
             alerts = tape.open()
+            if self._bookmark is not None:
+                alerts = self._bookmark.following(alerts)
             if self._speed is None:
                 first = self._rush(emitter, alerts, shift)
                 if self._player is None or emitter.stopped.is_set():
                     return
-            player = self.player
+            player = Player(tape, speed=self._speed) if self._bookmark is not None else self.player
             if not player.claim(tape):
                 # The controls are those of another subscription.
                 player = Player(tape, speed=self._speed)
@@ -79,6 +90,13 @@ class ReplaySource(Source[Alert]):
             emitter.emit_all(map(shift, some) if self._rebase else some)
         return first
 
+    def watermark(self) -> Watermark | None:
+        return None if self._bookmark is None else self._bookmark.watermark()
+
+    def finished(self) -> None:
+        if self._bookmark is not None:
+            self._bookmark.save()
+
     def stats(self) -> SourceStats:
         return self._latest.stats(self.name)
 
@@ -92,6 +110,8 @@ def replay(
     rebase: bool = False,
     on_bad: OnBad = "report",
     date: date | None = None,
+    resume: Path | None = None,
+    ack: Literal["accepted", "delivered"] = "delivered",
     name: str = "replay",
 ) -> ReplaySource:
     """Play recorded alert logs, in any shape that `rxalerts.read` reads.
@@ -105,10 +125,15 @@ def replay(
         rebase: move all times so that the first alert is now; gaps stay as they are.
         on_bad: what to do with pieces that are no alert, see `rxalerts.read`.
         date: the day of the first line of text logs that carry no date.
+        resume: where to save how far every sink is done, and to go on from at the next time. A single file may have
+            grown meanwhile; several must not have changed.
+        ack: what "done" means there: `delivered` by every sink, or `accepted`: on disk in every durable mailbox.
+
+    Delivery: with `resume`, at least once; what was under way in a crash comes again.
 
     Raises FileNotFoundError for a path or pattern that matches nothing, ValueError for a speed or moment that is
-    none. Under pressure the replay waits; a paced one then catches up. `player` of what is returned plays it like a
-    tape: pause, seek, step, another speed (see `Player`).
+    none, SourceError when `resume` is the position in other files. Under pressure the replay waits; a paced one then
+    catches up. `player` of what is returned plays it like a tape: pause, seek, step, another speed (see `Player`).
 
     From some moment on, a log of 64 MiB or more that is not packed is read with an index, `LOG.rxidx`, which is made
     beside it when it is first needed and made anew when the log has changed. Logs of text lines, and logs that are
@@ -121,8 +146,14 @@ def replay(
     True
     """
     start, stop = (None if moment is None else parse_moment(moment) for moment in (since, until))
-    tape = Tape(expand(paths), start, stop, on_bad, date)
-    return ReplaySource(tape, speed=parse_speed(speed), rebase=rebase, name=name)
+    if ack not in ("accepted", "delivered"):
+        raise OptionError("ack", f"must be accepted or delivered, got {ack!r}")
+    names = expand(paths)
+    bookmark = None
+    if resume is not None:
+        bookmark = Bookmark(os.fspath(resume), names, (start, stop), until_delivered=ack == "delivered")
+    tape = Tape(names, start, stop, on_bad, date)
+    return ReplaySource(tape, speed=parse_speed(speed), rebase=rebase, name=name, bookmark=bookmark)
 
 
 def expand(paths: Path | Sequence[Path]) -> list[str]:
