@@ -193,6 +193,12 @@ class Player:
         return max(0, end - position) / 1e9
 
     @property
+    def length(self) -> float | None:
+        """Seconds of recorded time from the first alert to the last; None when one of them is not known."""
+        end, first = self._recording.end(), self._first
+        return None if end is None or first is None else max(0, end - first) / 1e9
+
+    @property
     def positions(self) -> Observable[int]:
         """The position with each alert, just before it is emitted, and with each `seek`."""
         return self._positions.observable
