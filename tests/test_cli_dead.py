@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class Place:
         return [json.loads(line)["output_fields"]["n"] for line in self.output.read_bytes().splitlines()]
 
     @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self) -> Generator[subprocess.Popen[bytes]]:
         """Run the program, reading from a pipe that stays open."""
         child = subprocess.Popen(
             [sys.executable, "-c", "from rxalerts.cli import main; main()", "run", "-c", str(self.config)],

@@ -7,9 +7,9 @@ import re
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -235,7 +235,7 @@ def _alert_in(letter: Letter) -> dict[str, Any]:
         found: Any = json.loads(letter.alert)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _plain(store: Store, letter: Letter) -> dict[str, Any]:
@@ -253,7 +253,7 @@ def _plain(store: Store, letter: Letter) -> dict[str, Any]:
 
 
 @contextmanager
-def _faults() -> Iterator[None]:
+def _faults() -> Generator[None]:
     """Tell what goes wrong in a line, not in a traceback."""
     try:
         yield

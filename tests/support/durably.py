@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def send(sink: Sink[Any], items: Iterable[Any], mark: Mark | None = None, *, sta
 
 
 @contextmanager
-def small_disk(path: Path, size: str) -> Iterator[Path]:
+def small_disk(path: Path, size: str) -> Generator[Path]:
     """Mount a file system of `size` at `path`; needs root, else the test is skipped."""
     path.mkdir(exist_ok=True)
     made = subprocess.run(
