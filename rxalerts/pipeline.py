@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -127,6 +128,7 @@ class Report:
 
     `errors` holds what ended a source or a route early; `interrupted` tells that it was stopped from outside.
     `faults` counts by operator how often a user's function failed there, `faulty` the alerts that it cost.
+    `cut` counts the alerts that came to a route which had failed, once for each of its sinks.
     """
 
     sinks: dict[str, SinkStats]
@@ -136,12 +138,17 @@ class Report:
     errors: tuple[str, ...] = ()
     faults: dict[str, int] = field(default_factory=dict[str, int])
     faulty: int = 0
+    cut: int = 0
     _repr_html_ = html_of
 
     @property
     def lost(self) -> int:
-        """How many alerts did not get to the end of their route: not delivered by a sink, or faulty in an operator."""
-        return sum(stats.lost + stats.depth - stats.spooled for stats in self.sinks.values()) + self.faulty
+        """How many alerts did not get to the end of their route.
+
+        Not delivered by a sink, faulty in an operator, or on a route that had failed.
+        """
+        waiting = sum(stats.lost + stats.depth - stats.spooled for stats in self.sinks.values())
+        return waiting + self.faulty + self.cut
 
     @property
     def read(self) -> int:
@@ -168,6 +175,7 @@ class Report:
             lines.append(f"{name:<20}{stats.received:>12}{stats.delivered:>12}{lost:>12}  {stats.state}{why}")
         lines.append(f"lost: {self.lost}; {self.seconds:.1f} s" + ("; interrupted" if self.interrupted else ""))
         lines += [f"operator {name}: its function failed for {n} alerts" for name, n in self.faults.items()]
+        lines += [f"routes that failed: {self.cut} alerts did not get to a sink"] if self.cut else []
         return "\n".join([*lines, *(f"error: {error}" for error in self.errors)])
 
 
@@ -178,6 +186,13 @@ class _Branch(Observable[Any]):
         super().__init__()
         self.observer: ObserverBase[Any] | None = None
         self.on_next: Callable[[Any], None] = _nobody
+        self._missed = count()
+        self._failed = False
+
+    @property
+    def missed(self) -> int:
+        """How many alerts came to this route when it had failed, that at which it failed included."""
+        return next(copy(self._missed))
 
     def _subscribe_core(self, observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
         self.connect(observer, observer.on_next)
@@ -186,14 +201,35 @@ class _Branch(Observable[Any]):
     def connect(self, observer: ObserverBase[Any], on_next: Callable[[Any], None]) -> None:
         self.observer = observer
         self.on_next = on_next
+        self._failed = False
 
     def leave(self) -> None:
         self.observer = None
-        self.on_next = _nobody
+        self.on_next = self._miss if self._failed else _nobody
+
+    def fail(self) -> None:
+        """Count from now on what comes, and what is under way."""
+        if not self._failed:
+            self._failed = True
+            self.on_next = self._miss
+            if emitting():
+                self._miss(None)
+
+    def _miss(self, _: Any) -> None:
+        next(self._missed)
 
 
 def _nobody(_: Any) -> None:
     """Take what goes into a route that has ended."""
+
+
+def emitting() -> bool:
+    """Tell whether the caller runs in the middle of an emission of a hub."""
+    # Looked up on the stack, so that emissions need not note who they are.
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None and frame.f_code is not Hub.on_next.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 class _Generation:
@@ -246,11 +282,7 @@ class Hub(ObserverBase[Any]):
 
     def refuse_own_emission(self) -> None:
         """Raise RuntimeError when the caller runs in the middle of an emission."""
-        # Looked up on the stack, so that emissions need not note who they are.
-        frame: FrameType | None = inspect.currentframe()
-        while frame is not None and frame.f_code is not Hub.on_next.__code__:
-            frame = frame.f_back
-        if frame is not None:
+        if emitting():
             raise RuntimeError("the routes cannot be swapped from within an emission: do it on another thread")
 
     def on_next(self, value: Any) -> None:
@@ -267,6 +299,9 @@ class Hub(ObserverBase[Any]):
                     branch.on_next(value)
                 except Exception as error:
                     self._cut(branch, error)
+                except BaseException as error:
+                    # `sys.exit()` in an operator must not end the source's thread, and with it every route.
+                    self._cut(branch, RuntimeError(f"{type(error).__name__}: {error}"))
         finally:
             generation.leave()
 
@@ -324,10 +359,11 @@ class Pipeline:
     ) -> None:
         if not routes:
             raise ValueError("nothing to run: give at least one route(…, to=sink)")
-        self._source: Observable[Any] = source if isinstance(source, Observable) else from_iterable(source)
+        self._source: Observable[Any] = source if isinstance(source, Observable) else _iterated(source)
         self._timeout = timeout
         self._errors: list[str] = []
         self._faults = Faults()
+        self._failed: list[tuple[_Branch, int]] = []
         self._interrupted = False
         self._hub = Hub(self._errors.append)
         self._sinks: dict[str, Sink[Any]] = {}
@@ -372,7 +408,7 @@ class Pipeline:
         new = [sink for sink in sinks.values() if sink not in self._sinks.values()]
         self._sinks = sinks
         for each, branch, stream in zip(routes, branches, streams, strict=True):
-            end = _Tee([(sink, sink.observer()) for sink in each.sinks], self._errors.append)
+            end = _Tee([(sink, sink.observer()) for sink in each.sinks], branch, self._route_failed)
             if stream is branch:
                 branch.connect(end, end.on_next)
             elif isinstance(stream, Chain) and stream.root is branch:
@@ -384,6 +420,11 @@ class Pipeline:
             sink.states.subscribe(lambda state: self._sink_ended() if state.ended else None)
             sink.start()
         return branches
+
+    def _route_failed(self, branch: _Branch, message: str, sinks: int) -> None:
+        branch.fail()
+        self._failed.append((branch, sinks))
+        self._errors.append(message)
 
     def _named(self, sinks: Iterable[Sink[Any]]) -> dict[str, Sink[Any]]:
         """Return each sink once, under a name of its own, in the order of the routes."""
@@ -415,6 +456,10 @@ class Pipeline:
         except Exception as error:
             log.exception("the source failed")
             self._hub.on_error(error)
+        except BaseException as error:
+            # `sys.exit()` would end this thread without a word, and everybody would wait for the source for ever.
+            log.exception("the source failed")
+            self._hub.on_error(RuntimeError(f"{type(error).__name__}: {error}"))
 
     def _stoppable(self, source: Observable[Any]) -> Observable[Any]:
         """Return `source` with its subscription in our hands before the first item comes."""
@@ -516,6 +561,7 @@ class Pipeline:
             errors=tuple(self._errors),
             faults=dict(self._faults.counts),
             faulty=self._faults.lost,
+            cut=sum(branch.missed * sinks for branch, sinks in dict(self._failed).items()),
         )
 
     @staticmethod
@@ -557,9 +603,15 @@ def _progress(sink: Sink[Any]) -> int:
 class _Tee(ObserverBase[Any]):
     """The end of a route: gives each alert to every one of its sinks."""
 
-    def __init__(self, ends: list[tuple[Sink[Any], ObserverBase[Any]]], report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        ends: list[tuple[Sink[Any], ObserverBase[Any]]],
+        branch: _Branch,
+        failed: Callable[[_Branch, str, int], None],
+    ) -> None:
         self.ends = ends
-        self.report = report
+        self.branch = branch
+        self.failed = failed
         if len(ends) == 1:
             # One call less per alert in the common case of a single sink.
             self.on_next = ends[0][0].on_next  # type: ignore[method-assign]
@@ -570,13 +622,26 @@ class _Tee(ObserverBase[Any]):
 
     def on_error(self, error: Exception) -> None:
         names = ", ".join(sink.name for sink, _ in self.ends)
-        self.report(f"route to {names}: {type(error).__name__}: {error}")
+        self.failed(self.branch, f"route to {names}: {type(error).__name__}: {error}", len(self.ends))
         for _, observer in self.ends:
             observer.on_error(error)
 
     def on_completed(self) -> None:
         for _, observer in self.ends:
             observer.on_completed()
+
+
+def _iterated(source: Iterable[Any]) -> Source[Any]:
+    """Return an iterable as a source; what a newcomer may take for one raises TypeError."""
+    if isinstance(source, (str, bytes, os.PathLike)):
+        # A text can be iterated over: its letters would be taken for alerts.
+        raise TypeError(f"{source!r} is no source: give sources.replay({source!r}) for what is in that file")
+    if not hasattr(source, "__iter__"):
+        raise TypeError(
+            f"{type(source).__name__} is no source: give one of rxalerts.sources, an Observable, or an iterable of "
+            "alerts (not an asynchronous one: hand what comes from it to a reactivex Subject)"
+        )
+    return from_iterable(source)
 
 
 def _as_route(each: Route | Sink[Any]) -> Route:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,69 @@ def test_a_subscription_that_raises_ends_the_run() -> None:
     report = rxa.run(Broken(), RecordingSink())
     assert report.errors
     assert "no" in report.errors[0]
+
+
+def test_what_comes_to_a_route_that_failed_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """The alert at which it failed, and every later one, once for each sink of the route."""
+    for broken in (raising, inverse, ops.at_least("warning")):
+        one: RecordingSink[int] = RecordingSink(name="one")
+        two: RecordingSink[int] = RecordingSink(name="two")
+        other: RecordingSink[int] = RecordingSink(name="other")
+        with caplog.at_level(logging.CRITICAL, "rxalerts"):
+            report = rxa.run(range(10), rxa.route(broken, to=[one, two]), other)
+        assert report.cut == report.lost == 20 - len(one.written) - len(two.written) > 0
+        assert f"routes that failed: {report.cut} alerts" in str(report)
+
+
+def test_what_comes_after_the_end_of_a_route_is_not_lost() -> None:
+    """A route that has what it wanted has not failed."""
+    sink: RecordingSink[int] = RecordingSink()
+    report = rxa.run(range(10), rxa.route(rx.take(3), to=sink), RecordingSink[int]())
+    assert sink.written == [0, 1, 2]
+    assert report.lost == 0
+
+
+def leaving(_: Any) -> bool:
+    """Do what ends a program."""
+    sys.exit(3)
+
+
+def exiting() -> Iterator[int]:
+    """Yield two numbers, then do what ends a program."""
+    yield from (1, 2)
+    sys.exit(3)
+
+
+def test_sys_exit_ends_what_called_it_and_nobody_waits(caplog: pytest.LogCaptureFixture) -> None:
+    """In a source it ends the source, in an operator its route; the run comes to its end and tells."""
+    sink: RecordingSink[int] = RecordingSink(name="one")
+    other: RecordingSink[int] = RecordingSink(name="other")
+    leave: Callable[[Observable[int]], Observable[int]] = rx.filter(leaving)
+    with caplog.at_level(logging.CRITICAL, "rxalerts"):
+        ended = rxa.run(exiting(), sink)
+        cut = rxa.run(range(10), rxa.route(leave, to=RecordingSink[int](name="left")), other)
+    assert sink.written == [1, 2]
+    assert ended.errors == ("source: RuntimeError: SystemExit: 3",)
+    assert other.written == list(range(10))
+    assert cut.errors == ("route to left: RuntimeError: SystemExit: 3",)
+    assert cut.lost == 10
+
+
+async def endless_async() -> AsyncIterator[int]:
+    """Yield what nobody takes."""
+    while True:
+        yield 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["alerts.jsonl", b"{}", Path("alerts.jsonl"), endless_async(), None, 7],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_is_no_source_is_refused(wrong: Any) -> None:
+    """A path's letters are not taken for alerts."""
+    with pytest.raises(TypeError, match="is no source: give"):
+        rxa.run(wrong, RecordingSink[int]())
 
 
 # -- every way to end -----------------------------------------------------------------------------------------
