@@ -148,7 +148,8 @@ def _call(name: str, value: Any) -> str:
     except (TypeError, ValueError):
         return name
     bare = [each.replace(annotation=inspect.Parameter.empty) for each in parameters if each.name != "self"]
-    text = re.sub(r"<factory>|<object object at \w+>|<(\w+\.)?(\w+):[^>]*>", r"\2", f"{name}{inspect.Signature(bare)}")
+    text = f"{name}{inspect.Signature(bare)}".replace("<factory>", "…")
+    text = re.sub(r"<(\w+\.)?(\w+):[^>]*>|<\w+ object at \w+>", r"\2", text)
     return "\n".join(textwrap.wrap(text, 100, subsequent_indent="    ", break_long_words=False))
 
 
