@@ -94,7 +94,7 @@ def test_without_a_terminal_it_says_so(tmp_path: Path, log: Path) -> None:
 
 def test_a_dumb_terminal_gets_no_control_characters(tmp_path: Path, log: Path) -> None:
     """With TERM=dumb the keys work, and no counter is drawn."""
-    with Terminal("replay", "-i", log, folder=tmp_path, TERM="dumb") as terminal:
+    with Terminal("replay", "-i", log, folder=tmp_path, env={"TERM": "dumb"}) as terminal:
         terminal.shows("<0>")
         terminal.press("n")
         terminal.shows("<1>")

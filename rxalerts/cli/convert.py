@@ -25,6 +25,9 @@ def command(paths: tuple[str, ...], target: str) -> None:
     CSV has one column per key and the output fields as JSON; Parquet (needs the extra `notebook`) one column per
     output field. OUT appears when it is complete.
 
+    CSV holds the values as they are. A spreadsheet takes one that begins with =, +, - or @ for a formula, and alerts
+    quote what attackers wrote: import the columns as text, or use Parquet.
+
     Example: rxalerts convert 'events*.log.gz' --to events.parquet
     """
     ending = os.path.splitext(target)[1].lower()

@@ -19,7 +19,14 @@ from rxalerts.format import JSON, TEXT
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...")
 @click.option("-c", "--count", is_flag=True, help="Print only how many match.")
 @click.option("-v", "--invert", is_flag=True, help="Those that do not match.")
-@click.option("-C", "--context", default=0, metavar="N", help="Also N alerts before and after each match.")
+@click.option(
+    "-C",
+    "--context",
+    default=0,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Also N alerts before and after each match.",
+)
 @click.option("--json/--text", "as_json", default=True, help="One JSON object or one text line per alert [json].")
 def command(condition: str, paths: tuple[str, ...], count: bool, invert: bool, context: int, as_json: bool) -> None:
     """Print the alerts of recorded logs that meet CONDITION, in Falco's syntax.
@@ -58,16 +65,16 @@ def _with_context(
     """Yield what is to be shown and whether it matches; None where a gap is, as grep's `--`."""
     before: deque[Alert] = deque(maxlen=context)
     after = 0
-    gap = False
+    gap = shown = False
     for alert in alerts:
         if test(alert):
-            if gap and context:
+            if gap and shown and context:
                 yield None, False
             for earlier in before:
                 yield earlier, False
             before.clear()
             yield alert, True
-            after, gap = context, False
+            after, gap, shown = context, False, True
         elif after:
             after -= 1
             yield alert, False

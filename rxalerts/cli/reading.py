@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,8 +35,8 @@ def reading(paths: Sequence[str], *, date: None = None) -> Generator[Iterator[Al
                     for reject in reader.first_rejects[:3]:
                         click.echo(f"  {reject}", err=True)
     except BrokenPipeError:
-        # Whoever reads this has seen enough.
-        sys.stderr.close()
+        # Whoever reads this has seen enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (RxAlertsError, ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None

@@ -19,10 +19,15 @@ _COLOURS = {"Emergency": "red", "Alert": "red", "Critical": "red", "Error": "mag
 
 @click.command("stats")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@click.option("-f", "--field", "fields", multiple=True, metavar="NAME", help="Count this output field's values too.")
 @click.option(
-    "-f", "--field", "fields", multiple=True, metavar="NAME", help="Count this output field's values too."
+    "-n",
+    "--most",
+    default=10,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="How many rules and values are shown.",
 )
-@click.option("-n", "--most", default=10, show_default=True, help="How many rules and values are shown.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def command(paths: tuple[str, ...], fields: tuple[str, ...], most: int, as_json: bool) -> None:
     """Count a log's alerts by priority, rule and time.

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -27,9 +28,12 @@ class Terminal:
         arguments: what stands behind `rxalerts`.
         folder: the working folder.
         stdout: where standard output goes instead.
+        env: further variables.
     """
 
-    def __init__(self, *arguments: str | Path, folder: Path, stdout: Path | None = None, **env: str) -> None:
+    def __init__(
+        self, *arguments: str | Path, folder: Path, stdout: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         self._master, self._slave = pty.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
         self.before = termios.tcgetattr(self._slave)
@@ -43,7 +47,7 @@ class Terminal:
             stdout=out,
             stderr=self._slave,
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm", "TZ": "UTC", "PYTHONIOENCODING": "utf-8", **env},
+            env={**os.environ, "TERM": "xterm", "TZ": "UTC", "PYTHONIOENCODING": "utf-8", **(env or {})},
         )
         if stdout is not None:
             os.close(out)
