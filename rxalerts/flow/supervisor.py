@@ -130,7 +130,8 @@ class Supervisor:
             if self._channel.early:
                 yield from self._guarded(self._open())
             if self._mailbox.due:
-                yield from self._pause(self._clock() + self._mailbox.due)
+                # The wall's clock may have been put back meanwhile: never longer than a pause can be.
+                yield from self._pause(self._clock() + min(self._mailbox.due, self._retry.maximum))
             while not self._over:
                 self._heed()
                 if self._out_of_time():

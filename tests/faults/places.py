@@ -58,10 +58,10 @@ class FullDisk(Place):
 
     name = "file system full"
 
-    def __init__(self, folder: Path) -> None:
-        self._disk = folder / "disk"
+    def __init__(self, folder: Path, size: str = "256k") -> None:
+        self.folder = self._disk = folder / "disk"
         self._disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(self._disk)]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(self._disk)]
         self._mounted = subprocess.run(mount, capture_output=True).returncode == 0
         self._file = self._disk / "events.txt"
         self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)

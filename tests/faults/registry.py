@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from tests.faults import destinations, fuzz, kill, overload
+from tests.faults import destinations, fuzz, kill, overload, signals, surroundings
 from tests.faults.ledger import Case
 
 FULL = os.environ.get("RXALERTS_FAULTS", "") == "full"
 
-CASES: list[Case] = [*kill.CASES, *destinations.CASES, *overload.CASES, *fuzz.CASES]
+CASES: list[Case] = [
+    *kill.CASES,
+    *destinations.CASES,
+    *signals.CASES,
+    *surroundings.CASES,
+    *overload.CASES,
+    *fuzz.CASES,
+]
 
 
 def chosen(words: Sequence[str] = ()) -> list[Case]:

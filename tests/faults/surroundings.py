@@ -1,0 +1,196 @@
+"""What the machine does to the command: clocks that jump, processes that stand still, limits that are reached."""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import rxalerts as rxa
+from rxalerts import operators, sources
+from rxalerts.sinks import FileSink, HttpSink
+from tests.faults.command import Destinations, random_moment
+from tests.faults.destinations import Flow
+from tests.faults.kill import Feed, HttpFeed, TailFeed
+from tests.faults.ledger import Case, Row, compare
+from tests.faults.places import QUICK, FullDisk
+from tests.faults.signals import all_reached
+from tests.support.durably import alert, wait_for
+from tests.support.durably import numbers as numbers_of
+from tests.support.http_servers import Endpoint, Reply
+from tests.support.run import COMMAND, Run, numbers, read_all, until
+
+DAY = 86_400.0
+
+Disturb = Callable[[Run], None]
+
+
+# -- clocks -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def shifted(seconds: float) -> Iterator[None]:
+    """Let the wall's clock go wrong by so many seconds."""
+    now, now_ns = time.time, time.time_ns
+    with (
+        patch("time.time", lambda: now() + seconds),
+        patch("time.time_ns", lambda: now_ns() + round(seconds * 1e9)),
+    ):
+        yield
+
+
+def clock_jumps(folder: Path, full: bool) -> Row:
+    """The wall's clock jumps by a day, forwards or backwards, while a durable sink is in a pause and after it."""
+    row = Row("clock jumps", tries=20 if full else 4)
+    for number in range(row.tries):
+        jump = DAY if number % 2 else -DAY
+        replies: list[Reply] = [Reply(503)]
+        with Endpoint(lambda _, replies=replies: replies[0]) as endpoint:  # type: ignore[misc]
+            options = {"durable": str(folder / f"spool{number}"), "retry": QUICK}
+            first = HttpSink(endpoint.url, name="http", **options)
+            rxa.Pipeline(sources.from_iterable(map(alert, range(50))), first, timeout=0.2).start().wait()
+            replies[0] = Reply()
+            with shifted(jump):
+                second = HttpSink(endpoint.url, name="http", **options)
+                pipeline = rxa.Pipeline(sources.from_iterable(map(alert, range(50, 100))), second).start()
+                try:
+                    wait_for(lambda endpoint=endpoint: len(endpoint.requests) >= 100, 10)
+                except AssertionError:
+                    row.wrong(f"after a jump of {jump:+.0f} s only {len(endpoint.requests)} of 100 arrived in 10 s")
+                    second.close(0.1)
+                pipeline.wait()
+            got = [int(body.rpartition("number ")[2].split()[0]) for body in endpoint.bodies]
+            row.add(compare(range(100), got), f"jump {jump:+.0f} s")
+    return row
+
+
+def jumping_alerts(folder: Path, full: bool) -> Row:
+    """Alerts whose own times jump by days pass through operators that keep time by them."""
+    row = Row("alerts' times jump", tries=20 if full else 2)
+    for number in range(row.tries):
+        draw = random.Random(number)
+        path = folder / f"{number}.txt"
+        given = [alert(n).replace(time=1_700_000_000_000_000_000 + draw.randint(-9, 9) * 10**14) for n in range(300)]
+        steps = (operators.suppress_repeats(key="output", within=5), operators.rate_limit(rate=1e6, burst=1e6))
+        rxa.run(sources.from_iterable(given), rxa.route(*steps, to=FileSink(path)))
+        row.add(compare(numbers_of(given), [int(line.split("number ")[1]) for line in path.read_text().splitlines()]),
+                "file")  # fmt: skip
+    return row
+
+
+# -- a process that stands still, and limits ----------------------------------------------------------------
+
+
+def disturbed(
+    folder: Path, row: Row, feed: Feed, count: int, disturb: Disturb | None, command: list[str] | None = None
+) -> None:
+    """Let alerts flow into the command, do something to it half-way, and compare."""
+    with Destinations(folder) as destinations:
+        config = destinations.write_config()
+        try:
+            with Run("run", "-c", config, "--from", feed.origin, folder=folder, command=command) as run:
+                run.ready()
+                feed.goal = count
+                until(lambda: len(destinations.got()["file"]) > count // 10, "the first alerts")
+                if disturb is not None:
+                    disturb(run)
+                until(lambda: all_reached(destinations, count), "all to arrive", 60)
+                run.signal(signal.SIGTERM)
+                status = run.end()
+                row.check(status == 0, f"exit status {status}: {run.err[-600:]}")
+        finally:
+            feed.close()
+        destinations.program_left()
+        for sink, got in destinations.got().items():
+            row.add(compare(range(count), got), sink)
+        row.check(not destinations.torn(), f"torn lines: {destinations.torn()[:3]}")
+
+
+def stopped(folder: Path, full: bool) -> Row:
+    """SIGSTOP, and SIGCONT after a while."""
+    row = Row("SIGSTOP", tries=1)
+
+    def freeze(run: Run) -> None:
+        run.signal(signal.SIGSTOP)
+        random_moment(30.0 if full else 1.0, 1.0)
+        run.signal(signal.SIGCONT)
+
+    disturbed(folder, row, HttpFeed(folder), 20_000 if full else 2_000, freeze)
+    return row
+
+
+def no_descriptors(folder: Path, full: bool) -> Row:
+    """Not one more descriptor can be opened for a while: no file, no connection, no program."""
+    row = Row("descriptors exhausted", tries=2)
+    for number, make in enumerate((TailFeed, HttpFeed)):
+        inner = folder / str(number)
+        inner.mkdir()
+        disturbed(inner, row, make(inner), 20_000 if full else 1_000, exhaust)
+    return row
+
+
+def exhaust(run: Run) -> None:
+    """Lower the limit to what is open, provoke a reopening, and raise it again."""
+    pid = run.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    # Below what is open already: whatever is closed meanwhile cannot be opened again either.
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (5, before[1]))
+    run.signal(signal.SIGUSR1)
+    until(lambda: "Too many open files" in run.err or "Errno 24" in run.err, "it to notice")
+    random_moment(0.3, 1.0)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def little_memory(folder: Path, full: bool) -> Row:
+    """The address space is limited to 1.5 GiB, as by `ulimit -v`."""
+    row = Row("memory limit (ulimit -v)", tries=1)
+    command = ["/bin/sh", "-c", 'ulimit -v 1572864; exec "$@"', "sh", *COMMAND]
+    disturbed(folder, row, TailFeed(folder), 20_000 if full else 2_000, None, command)
+    return row
+
+
+def spool_full(folder: Path, full: bool) -> Row:
+    """The file system of the spool is full for a while: the source waits, nothing is lost."""
+    row = Row("spool's file system full", tries=5 if full else 1)
+    for number in range(row.tries):
+        inner = folder / str(number)
+        inner.mkdir()
+        disk = FullDisk(inner, "8m")
+        out = inner / "out.txt"
+        try:
+            sink = FileSink(out, durable=str(disk.folder), capacity=16)
+            flow = Flow(2000, 200)
+            pipeline = rxa.Pipeline(sources.from_iterable(flow), sink).start()
+            wait_for(partial(reached, out, flow.first), what="the first third")
+            disk.break_it()
+            flow.broken.set()
+            wait_for(lambda sink=sink: sink.mailbox.pressing, what="the source to wait")
+            row.check(flow.given < flow.count, "the source was not made to wait")
+            disk.mend()
+            report = pipeline.wait()
+            row.check(not report.lost, str(report))
+            row.add(compare(range(flow.count), numbers(read_all(out))), "file")
+        finally:
+            disk.close()
+    return row
+
+
+def reached(path: Path, count: int) -> bool:
+    """Tell whether a file holds so many alerts."""
+    return len(numbers(read_all(path))) >= count
+
+
+CASES = [
+    Case("clock jumps", clock_jumps),
+    Case("alerts' times jump", jumping_alerts),
+    Case("SIGSTOP", stopped),
+    Case("descriptors exhausted", no_descriptors),
+    Case("memory limit", little_memory),
+    Case("spool full", spool_full),
+]
