@@ -23,6 +23,9 @@ class Stream(Observable[T]):
 
     _repr_html_ = html_of
 
+    def __repr__(self) -> str:
+        return f"<stream: {' → '.join(stages_of(self))}>"
+
     if not TYPE_CHECKING:  # for type checkers it is Observable's, with its overloads
 
         def pipe(self, *operators: Callable[[Any], Any]) -> Any:

@@ -70,37 +70,32 @@ def timeline(alerts: polars.DataFrame | Alerts, *, title: str = "", zone: str = 
     alt, pl = load("altair", "a chart"), load("polars", "a chart")
     table = _table(alerts, [])
     every, unit = _step(table)
-    start = pl.col("time").dt.convert_time_zone(zone).dt.truncate(every)
-    counts = table.group_by(start.alias("start"), "priority").len().sort("start", "priority")
+    begin = pl.col("time").dt.convert_time_zone(zone).dt.truncate(every)
+    counts = table.group_by(begin.alias("start"), "priority").len().sort("start", "priority")
     span = timedelta(seconds=next(seconds for seconds, name, _ in _STEPS if name == every))
-    rows = [
+    rows: list[dict[str, Any]] = []
+    for at, priority, count in counts.iter_rows():
         # The zone's own time as if it were UTC: vega then draws it as it is, wherever the reader is.
-        {
-            "start": f"{_naive(at)}Z",
-            "end": f"{_naive(at + span)}Z",
-            "from": _naive(at).replace("T", " "),
-            "priority": priority,
-            "alerts": count,
-        }
-        for at, priority, count in counts.iter_rows()
-    ]
+        start, end = f"{_naive(at)}Z", f"{_naive(at + span)}Z"
+        base = rows[-1]["top"] if rows and rows[-1]["start"] == start else 0
+        row = {"start": start, "end": end, "from": start[:-1].replace("T", " "), "base": base, "top": base + count}
+        rows.append(row | {"priority": priority, "alerts": count})
     return cast(
         "altair.Chart",
         _base(alt, rows, title or _summary(table, zone))
-        .mark_bar(stroke="#555", strokeWidth=0.3, binSpacing=0)
+        .mark_rect(stroke="#555", strokeWidth=0.3)
         .encode(
-            x=alt.X("start:T", title=f"time ({zone})", scale=alt.Scale(type="utc")),
+            x=alt.X("start:T", title=f"time ({zone})", scale=alt.Scale(type="utc"), axis=_axis(alt, table)),
             x2="end:T",
-            y=alt.Y("alerts:Q", title=f"alerts per {unit}", stack="zero"),
+            y=alt.Y("base:Q", title=f"alerts per {unit}"),
+            y2="top:Q",
             color=_colour(alt),
-            order=alt.Order("rank:Q"),
             tooltip=[
                 "from:N",
                 "priority:N",
                 alt.Tooltip("alerts:Q", title=f"alerts per {unit}", format=","),
             ],
-        )
-        .transform_calculate(rank=f"indexof({list(ORDER)}, datum.priority)"),
+        ),
     )
 
 
@@ -150,7 +145,7 @@ def top(
         _base(alt, rows, title or f"Most frequent by {what}: {share}")
         .mark_bar(stroke="#555", strokeWidth=0.3)
         .encode(
-            y=alt.Y(f"{what}:N", title=what, sort=list(labels.values()), axis=alt.Axis(labelLimit=360)),
+            y=alt.Y(f"{what}:N", title=None, sort=list(labels.values()), axis=alt.Axis(labelLimit=360)),
             x=alt.X("alerts:Q", title="alerts", axis=alt.Axis(format=",d", tickMinStep=1)),
             color=_colour(alt),
             order=alt.Order("rank:Q"),
@@ -206,11 +201,19 @@ def _table(alerts: polars.DataFrame | Alerts, fields: Sequence[str]) -> Any:
 
 def _step(table: Any) -> tuple[str, str]:
     """Return how wide a bar is."""
-    if table.height == 0:
-        return _STEPS[0][1:]
-    seconds = (table["time"].max() - table["time"].min()).total_seconds()
+    seconds = _seconds(table)
     fitting = [step for step in _STEPS if seconds / step[0] <= _BINS]
     return (fitting or _STEPS[-1:])[0][1:]
+
+
+def _axis(alt: Any, table: Any) -> Any:
+    seconds = _seconds(table)
+    form = "%H:%M:%S" if seconds < 600 else "%H:%M" if seconds < 36 * 3600 else "%a %d %b"
+    return alt.Axis(format=form if seconds < 100 * 24 * 3600 else "%d %b %Y", labelOverlap=True)
+
+
+def _seconds(table: Any) -> float:
+    return float((table["time"].max() - table["time"].min()).total_seconds()) if table.height else 0.0
 
 
 def _base(alt: Any, rows: list[dict[str, Any]], title: str) -> Any:
