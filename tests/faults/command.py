@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.http_servers import Endpoint
@@ -36,7 +36,7 @@ class Destinations:
         self._parsed = 0
         self._posted: list[int] = []
 
-    def __enter__(self) -> Destinations:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -246,7 +246,7 @@ class DyingProgram(Place):
         places = {"out": self._out, "aside": folder / "aside"}
         death, read, show = (text.format(**places) for text in (_DEATHS[when], _READ, _PRINT))
         loop = f"while :; do [ -e {self._broken} ] && {{ {death}; }}; {read}; {show}; done"
-        common = {**COMMON, "max_batch": 8 if kept else 1}
+        common: dict[str, Any] = {**COMMON, "max_batch": 8 if kept else 1}
         self.sink = ProgramSink(loop, keep_alive=kept, unbuffered=True, check=not kept, **common)
         # With `check`, one that failed after it had done its work is asked to do it again.
         self.doubles = 10_000 if when == "after" and not kept else 0

@@ -6,10 +6,11 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import rxalerts as rxa
@@ -35,7 +36,7 @@ Disturb = Callable[[Run], None]
 
 
 @contextmanager
-def shifted(seconds: float) -> Iterator[None]:
+def shifted(seconds: float) -> Generator[None]:
     """Let the wall's clock go wrong by so many seconds."""
     now, now_ns = time.time, time.time_ns
     with (
@@ -50,17 +51,16 @@ def clock_jumps(folder: Path, full: bool) -> Row:
     row = Row("clock jumps", tries=20 if full else 4)
     for number in range(row.tries):
         jump = DAY if number % 2 else -DAY
-        replies: list[Reply] = [Reply(503)]
-        with Endpoint(lambda _, replies=replies: replies[0]) as endpoint:  # type: ignore[misc]
-            options = {"durable": str(folder / f"spool{number}"), "retry": QUICK}
+        with Endpoint(lambda _: Reply(503)) as endpoint:
+            options: dict[str, Any] = {"durable": str(folder / f"spool{number}"), "retry": QUICK}
             first = HttpSink(endpoint.url, name="http", **options)
             rxa.Pipeline(sources.from_iterable(map(alert, range(50))), first, timeout=0.2).start().wait()
-            replies[0] = Reply()
+            endpoint.script = lambda _: Reply()
             with shifted(jump):
                 second = HttpSink(endpoint.url, name="http", **options)
                 pipeline = rxa.Pipeline(sources.from_iterable(map(alert, range(50, 100))), second).start()
                 try:
-                    wait_for(lambda endpoint=endpoint: len(endpoint.requests) >= 100, 10)
+                    wait_for(partial(answered, endpoint, 100), 10)
                 except AssertionError:
                     row.wrong(f"after a jump of {jump:+.0f} s only {len(endpoint.requests)} of 100 arrived in 10 s")
                     second.close(0.1)
@@ -68,6 +68,11 @@ def clock_jumps(folder: Path, full: bool) -> Row:
             got = [int(body.rpartition("number ")[2].split()[0]) for body in endpoint.bodies]
             row.add(compare(range(100), got), f"jump {jump:+.0f} s")
     return row
+
+
+def answered(endpoint: Endpoint, count: int) -> bool:
+    """Tell whether so many requests were answered with 200."""
+    return len(endpoint.requests) >= count
 
 
 def jumping_alerts(folder: Path, full: bool) -> Row:
@@ -128,7 +133,8 @@ def stopped(folder: Path, full: bool) -> Row:
 def no_descriptors(folder: Path, full: bool) -> Row:
     """Not one more descriptor can be opened for a while: no file, no connection, no program."""
     row = Row("descriptors exhausted", tries=2)
-    for number, make in enumerate((TailFeed, HttpFeed)):
+    makers: tuple[Callable[[Path], Feed], ...] = (TailFeed, HttpFeed)
+    for number, make in enumerate(makers):
         inner = folder / str(number)
         inner.mkdir()
         disturbed(inner, row, make(inner), 20_000 if full else 1_000, exhaust)
@@ -170,7 +176,7 @@ def spool_full(folder: Path, full: bool) -> Row:
             wait_for(partial(reached, out, flow.first), what="the first third")
             disk.break_it()
             flow.broken.set()
-            wait_for(lambda sink=sink: sink.mailbox.pressing, what="the source to wait")
+            wait_for(partial(getattr, sink.mailbox, "pressing"), what="the source to wait")
             row.check(flow.given < flow.count, "the source was not made to wait")
             disk.mend()
             report = pipeline.wait()
