@@ -1,5 +1,7 @@
 """Live views: they update in place, are bounded, and leave nothing behind."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -102,6 +104,17 @@ def test_an_error_is_shown() -> None:
     wrong: list[Any] = [1]
     view = rxalerts.live(wrong)
     assert view.wait(10) and "live shows alerts, not int" in html(view)
+
+
+def test_a_program_ends_without_stopping_its_views() -> None:
+    """The threads of a view that still runs, or waits, do not keep the interpreter alive; nor a kernel."""
+    code = (
+        "import rxalerts; from rxalerts import sources\n"
+        "view = rxalerts.live(sources.replay('examples/alerts.jsonl', speed=1))\n"
+        "assert view.running"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_formatted_alerts_are_shown_too() -> None:

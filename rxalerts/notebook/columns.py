@@ -1,7 +1,7 @@
 """Output fields -> typed columns, a chunk at a time; what a column cannot hold exactly is kept beside it.
 
 A column's type is decided by all of its values together, and those of later chunks are not known yet. So each chunk has
-the narrowest type that fits, and `unify` widens them in the end.
+the narrowest type that fits, and the columns are widened in the end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from rxalerts import jsonvalues
 
-__all__ = ["Kind", "kind_of", "text_of"]
+__all__ = ["Kind", "common", "json_of", "kind_of", "rest_of", "text_of"]
 
 _I64 = range(-(1 << 63), 1 << 63)
 _U64 = range(1 << 64)
@@ -68,3 +68,21 @@ def text_of(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return jsonvalues.encode(value).decode()
+
+
+def rest_of(fields: dict[str, Any], names: frozenset[str], inexact: set[str]) -> str | None:
+    """Return as JSON the fields that no column holds, or none exactly."""
+    if None not in fields.values() and not inexact and fields.keys() <= names:
+        return None
+    return json_of(
+        {
+            name: value
+            for name, value in fields.items()
+            if value is None or name not in names or (name in inexact and not isinstance(value, str))
+        }
+    )
+
+
+def json_of(value: dict[str, Any]) -> str | None:
+    """Return an object as JSON, None if it is empty."""
+    return jsonvalues.encode(value).decode() if value else None

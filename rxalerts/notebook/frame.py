@@ -14,7 +14,7 @@ from rxalerts.alert import Alert
 from rxalerts.flow.pulling import pulled
 from rxalerts.flow.source import Source
 from rxalerts.format import Formatted
-from rxalerts.notebook.columns import Kind, common, kind_of, text_of
+from rxalerts.notebook.columns import Kind, common, json_of, kind_of, rest_of, text_of
 from rxalerts.notebook.extras import load
 from rxalerts.notebook.palette import ORDER
 from rxalerts.record import strip_prefix
@@ -149,12 +149,12 @@ class _Table:
         self, alerts: list[Alert], fields: list[dict[str, Any]], names: frozenset[str], inexact: set[str]
     ) -> Any:
         pl = self._pl
-        rest = [_rest(each, names, inexact) for each in fields]
+        rest = [rest_of(each, names, inexact) for each in fields]
         texts: dict[str, list[Any]] = {
             "output": [alert.output for alert in alerts],
             "message": [_own_message(alert) for alert in alerts],
             "output_fields": rest,
-            "extra": [_json(alert.extra) for alert in alerts],
+            "extra": [json_of(alert.extra) for alert in alerts],
         }
         return pl.DataFrame(
             [
@@ -226,7 +226,7 @@ class _Table:
             return base
         before: list[str | None] = base["output_fields"].to_list()
         after = [
-            rest if value is None else _json({**(jsonvalues.decode(rest.encode()) if rest else {}), name: value})
+            rest if value is None else json_of({**(jsonvalues.decode(rest.encode()) if rest else {}), name: value})
             for rest, value in zip(before, values, strict=True)
         ]
         return base.with_columns(self._pl.Series("output_fields", after, self._pl.String))
@@ -235,23 +235,6 @@ class _Table:
 def _own_message(alert: Alert) -> str | None:
     message = alert.message
     return message if message != strip_prefix(alert.output) else None
-
-
-def _rest(fields: dict[str, Any], names: frozenset[str], inexact: set[str]) -> str | None:
-    """Return as JSON the fields that no column holds, or none exactly."""
-    if None not in fields.values() and not inexact and fields.keys() <= names:
-        return None
-    return _json(
-        {
-            name: value
-            for name, value in fields.items()
-            if value is None or name not in names or (name in inexact and not isinstance(value, str))
-        }
-    )
-
-
-def _json(value: dict[str, Any]) -> str | None:
-    return jsonvalues.encode(value).decode() if value else None
 
 
 def from_frame(table: polars.DataFrame) -> Iterator[Alert]:

@@ -6,10 +6,8 @@ import contextvars
 import logging
 import threading
 import time
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from importlib import import_module
 from typing import Any
 
 from reactivex import Observable
@@ -18,6 +16,7 @@ from rxalerts.alert import Alert
 from rxalerts.flow.pulling import Subscription
 from rxalerts.format import Formatted
 from rxalerts.notebook.blocks import Html, badge, card, escape, page, table
+from rxalerts.notebook.jupyter import display, running_cell, show_html
 from rxalerts.notebook.palette import COLOURS
 from rxalerts.priority import Priority
 from rxalerts.sources import from_iterable
@@ -101,8 +100,8 @@ class View:
 
     def start(self) -> None:
         """Show the view, if this is a notebook, and subscribe."""
-        self._run = _cell()[1]
-        self._show = _display(self)
+        self._run = running_cell()[1]
+        self._show, self._button = display(self._repr_html_, self.stop)
         self._watch.start()
         if self._show is None:
             return
@@ -189,9 +188,8 @@ class View:
 
     def _ipython_display_(self) -> None:
         # The last value of a cell is shown; in the cell that opened the view it is there already.
-        if self._show is None or _cell()[1] != self._run:
-            display: Any = import_module("IPython.display")
-            display.display(display.HTML(self._repr_html_()))
+        if self._show is None or running_cell()[1] != self._run:
+            show_html(self._repr_html_())
 
     def __repr__(self) -> str:
         return f"<live view: {self._state()}, {self.total} alerts>"
@@ -248,46 +246,6 @@ def _bars(rates: list[tuple[int, Counter[Priority]]], now: int, seconds: int) ->
     )
 
 
-# -- Jupyter --------------------------------------------------------------------------------------------------
-
-
-def _shell() -> Any:
-    """Return the running IPython kernel, if there is one."""
-    try:
-        shell: Any = import_module("IPython").get_ipython()
-    except ImportError:
-        return None
-    return shell if getattr(shell, "kernel", None) is not None else None
-
-
-def _display(view: View) -> Callable[[str], object] | None:
-    """Show the view in the cell; return what replaces it, or None if this is no notebook."""
-    if _shell() is None:
-        return None
-    display: Any = import_module("IPython.display")
-    view._button = _stop_button(view, display)  # pyright: ignore[reportPrivateUsage]
-    handle = display.display(display.HTML(view._repr_html_()), display_id=True)  # pyright: ignore[reportPrivateUsage]
-    return lambda html: handle.update(display.HTML(html))
-
-
-def _stop_button(view: View, display: Any) -> Any:
-    try:
-        widgets: Any = import_module("ipywidgets")
-    except ImportError:
-        return None
-    button = widgets.Button(description="Stop", icon="stop", tooltip="Let go of the stream")
-    # The button lives as long as the notebook; it must not keep the view.
-    seen = weakref.ref(view)
-
-    def click(_: object) -> None:
-        if (still := seen()) is not None:
-            still.stop()
-
-    button.on_click(click)
-    display.display(button)
-    return button
-
-
 class _Views:
     """The views that run: one generation for each cell, and not too many."""
 
@@ -297,7 +255,7 @@ class _Views:
 
     def open(self, view: View) -> None:
         """Note a view; those of an earlier run of the same cell, and the oldest ones of too many, are stopped."""
-        cell, run = _cell()
+        cell, run = running_cell()
         with self._lock:
             old = [each for each, its_cell, its_run in self._running if cell and its_cell == cell and its_run != run]
             left = [entry for entry in self._running if entry[0] not in old]
@@ -313,14 +271,3 @@ class _Views:
 
 
 _views = _Views()
-
-
-def _cell() -> tuple[str, str]:
-    """Return what names the running cell, and this run of it; the code stands for a cell without a name."""
-    shell = _shell()
-    if shell is None:
-        return "", ""
-    parent: dict[str, dict[str, Any]] = shell.get_parent()
-    metadata, content, header = (parent.get(part, {}) for part in ("metadata", "content", "header"))
-    name = metadata.get("cellId") or metadata.get("cell_id") or content.get("code", "")
-    return str(name), str(header.get("msg_id", ""))
