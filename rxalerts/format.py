@@ -37,6 +37,9 @@ _SHORT = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPED = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]')
 
+# The same beyond ASCII, in UTF-8: in JSON they stand only within strings, where an escape means the same.
+_BREAKS = re.compile(b"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+
 
 @dataclass(frozen=True)
 class Format:
@@ -106,6 +109,8 @@ class Format:
             data = _json(alert, self)
         else:
             data = _text(alert, self.iso8601).encode("utf-8", "replace")
+        if self.json and not data.isascii():
+            data = _BREAKS.sub(_escape_bytes, data)
         alert._memo = (self._key, data)
         return data
 
@@ -271,6 +276,10 @@ def _has_second_alert(line: str) -> bool:
     return (line.count(": ") > 1 and TEXT_START.search(line) is not None) or (
         '"priority"' in line and JSON_START.search(line) is not None
     )
+
+
+def _escape_bytes(match: re.Match[bytes]) -> bytes:
+    return f"\\u{ord(match.group().decode()):04x}".encode()
 
 
 def _escape_one(match: re.Match[str]) -> str:

@@ -164,7 +164,7 @@ class SyslogDaemon(Place):
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "log"
-        self._texts: list[str] = []
+        self.texts: list[str] = []
         self.sink = SyslogSink(path=str(self._path), **COMMON)
         self.mend()
 
@@ -179,7 +179,7 @@ class SyslogDaemon(Place):
     def _receive(self) -> None:
         while True:
             try:
-                self._texts.append(self._socket.recv(65536).decode())
+                self.texts.append(self._socket.recv(65536).decode())
             except TimeoutError:
                 # Leaves only what came after it was told to end: nothing is unread.
                 if self._over.is_set():
@@ -192,7 +192,7 @@ class SyslogDaemon(Place):
         self._socket.close()
 
     def got(self) -> list[int]:
-        return numbers("\n".join(list(self._texts)))
+        return numbers("\n".join(list(self.texts)))
 
     def close(self) -> None:
         self.break_it()
