@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -14,15 +15,7 @@ from rxalerts.config import Config, read_config
 from rxalerts.errors import ConfigError
 from rxalerts.format import Format
 
-_SWITCHES = (
-    "style",
-    "include_output",
-    "include_tags",
-    "include_message",
-    "include_output_fields",
-    "iso8601",
-    "include_id",
-)
+_SWITCHES = [each.name for each in fields(Format) if each.init and each.name != "json"]
 
 
 @click.command("check")
@@ -91,15 +84,7 @@ def _shown(value: Any) -> str:
         plain = Format()
         switches = [
             f"{key}={str(getattr(value, key)).lower()}"
-            for key in (
-                "style",
-                "include_output",
-                "include_tags",
-                "include_message",
-                "include_output_fields",
-                "iso8601",
-                "include_id",
-            )
+            for key in _SWITCHES
             if getattr(value, key) != getattr(plain, key)
         ]
         return " ".join(["json" if value.json else "text", *switches])
