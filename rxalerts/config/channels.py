@@ -62,7 +62,7 @@ class ChannelReader:
             return
         before = len(self.problems.errors)
         values, places = self._options(sink, more, sections if enabled else {})
-        self._check_keys(channel, sink, sections, more)
+        self._check_keys(sink, sections, more)
         if not enabled:
             if more.node.entries:
                 switches = " and ".join(schema.SWITCHES[channel])
@@ -93,9 +93,7 @@ class ChannelReader:
             f" block; set {item.falco}: {item.help}"
         )
 
-    def _check_keys(
-        self, channel: str, sink: type[Sink[Any]], sections: Mapping[str, Section], more: Section
-    ) -> None:
+    def _check_keys(self, sink: type[Sink[Any]], sections: Mapping[str, Section], more: Section) -> None:
         options = options_of(sink)
         names = {item.name for item in options} | STEPS.keys()
         for name, section in sections.items():

@@ -126,7 +126,7 @@ def connect(path: str, migrations: Sequence[str], probe: str, *, pragmas: Sequen
                 f"{len(migrations)}): run that version, or move the file away"
             )
         if version < len(migrations):
-            _migrate(connection, migrations, version)
+            _migrate(connection, migrations)
         connection.execute(probe).fetchone()
     except BaseException:
         connection.close()
@@ -134,7 +134,7 @@ def connect(path: str, migrations: Sequence[str], probe: str, *, pragmas: Sequen
     return connection
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str], version: int) -> None:
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     """Take the steps that are missing, all or nothing; another process may be doing the same."""
     connection.execute("BEGIN IMMEDIATE")
     now = connection.execute("PRAGMA user_version").fetchone()[0]

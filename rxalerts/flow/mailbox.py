@@ -22,10 +22,6 @@ from rxalerts.flow.scope import Mark
 Entry = tuple[Any, float, int, Mark | None]
 
 
-# The reason for what could not be delivered before the end.
-SHUTDOWN = "shutdown"
-
-
 class Overflow(enum.StrEnum):
     """What a full mailbox does with the next alert.
 
