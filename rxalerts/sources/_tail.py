@@ -294,7 +294,7 @@ class Waker:
 
 
 class InotifyWaker(Waker):
-    """Waits for the kernel to tell of a change in the folder; looks once a second in any case."""
+    """Waits for the kernel to tell of a change in the folder, for at most `poll` seconds."""
 
     def __init__(self, path: str, poll: float) -> None:
         super().__init__(poll)
