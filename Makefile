@@ -51,8 +51,9 @@ demo: $(VENV)/.run-ready ## the example log through the road to stdout and a fil
 test: $(VENV)/.dev-ready ## the whole suite, docstrings included
 	$(BIN)/python -m pytest -q -rs $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev-ready ## ruff
+lint: $(VENV)/.dev-ready ## ruff, and bandit over what is installed
 	$(BIN)/ruff check .
+	$(BIN)/bandit -q -c pyproject.toml -r rxalerts operators sinks
 
 types: $(VENV)/.dev-ready ## mypy and pyright, both strict
 	$(BIN)/mypy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from tests.faults import destinations, fuzz, kill, overload, signals, surroundings
+from tests.faults import destinations, fuzz, kill, overload, signals, soak, surroundings
 from tests.faults.ledger import Case
 
 FULL = os.environ.get("RXALERTS_FAULTS", "") == "full"
@@ -16,6 +16,7 @@ CASES: list[Case] = [
     *signals.CASES,
     *surroundings.CASES,
     *overload.CASES,
+    *soak.CASES,
     *fuzz.CASES,
 ]
 
