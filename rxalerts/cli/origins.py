@@ -6,7 +6,7 @@ import inspect
 import os
 import stat
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 from rxalerts import sources
@@ -74,30 +74,40 @@ def _made(name: str, target: str, on_bad: OnBad, options: dict[str, str]) -> Sou
         raise ConfigError(f"this version of rxalerts has no {name} source: read from -, or from a file")
     if not target:
         raise ConfigError(f"nothing behind {name}: name what to read")
+    hints = get_type_hints(make)
     known = {
-        parameter.name: parameter.default
+        parameter.name: kinds
         for parameter in inspect.signature(make).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and parameter.name != "on_bad"
+        and (kinds := _kinds(hints[parameter.name]))
     }
     unknown = sorted(options.keys() - known.keys())
     if unknown:
         raise ConfigError(f"the {name} source has no option {unknown[0]}; it has {', '.join(sorted(known))}")
     arguments: dict[str, Any] = {key: _as(known[key], key, text) for key, text in options.items()}
-    if "on_bad" in known:
+    if "on_bad" in hints:
         arguments["on_bad"] = on_bad
+    elif on_bad != "report":
+        raise ConfigError(f"the {name} source has no use for --rejects: it cannot keep what is no alert; leave it away")
     source: Source[Alert] = make(target, **arguments)
     return source
 
 
-def _as(default: Any, key: str, text: str) -> Any:
-    """Return the text of an option as what its default is."""
-    if isinstance(default, bool):
+def _kinds(hint: Any) -> set[type]:
+    """Return which of the types that a text can stand for an option takes; none for what only code can give."""
+    return {str if isinstance(each, str) else each for each in get_args(hint) or (hint,)} & {bool, int, float, str}
+
+
+def _as(kinds: set[type], key: str, text: str) -> Any:
+    """Return the text of an option as what the option takes."""
+    if bool in kinds:
         if text.lower() not in ("true", "false", "yes", "no", "1", "0", ""):
             raise ConfigError(f"{key}={text}: write true or false")
         return text.lower() not in ("false", "no", "0")
-    if isinstance(default, (int, float)):
+    if kinds & {int, float}:
         try:
-            return type(default)(text)
+            return float(text) if float in kinds else int(text)
         except ValueError:
             raise ConfigError(f"{key}={text}: write a number") from None
     return text
