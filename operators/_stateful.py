@@ -250,7 +250,6 @@ class Stateful:
     def __init__(self, setup: Setup, make: Callable[[ObserverBase[Alert]], Session]) -> None:
         self.label = setup.name  # in drawings
         self._setup = setup
-        self.label = setup.name
         self._make = make
         self._latest: Session | None = None
         self._saved: dict[str, Any] | None = None
