@@ -43,7 +43,7 @@ _TIMEOUT = 2.0
 @click.option("-o", "--option", "overrides", multiple=True, metavar="KEY=VALUE", help="With -c: override a key.")
 @click.option("--resume", metavar="STATE", help="Save in STATE what is delivered, and go on from there next time.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when part of the input was no alert.")
-@click.option("--rejects", metavar="FILE", help="Write what is no alert to FILE.")
+@click.option("--rejects", metavar="FILE", help="Append what is no alert to FILE.")
 def command(
     paths: tuple[str, ...],
     speed: str | None,
