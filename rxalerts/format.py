@@ -100,7 +100,10 @@ class Format:
 
     def render(self, alert: Alert) -> bytes:
         """Return the alert as one line of UTF-8 without a newline; the alert remembers the last one."""
-        memo = alert._memo
+        try:
+            memo = alert._memo
+        except AttributeError:
+            raise TypeError(f"a {type(alert).__name__} is no alert and cannot be rendered: {alert!r:.100}") from None
         if memo is not None and memo[0] == self._key:
             return memo[1]
         if self._key == _PLAIN_JSON and alert._extra is None:

@@ -249,3 +249,10 @@ def test_formatted() -> None:
     assert one != 1
     assert hash(one) == hash(Formatted(alert, JSON.render(alert), JSON.content_type))
     assert "Formatted(b'{" in repr(one)
+
+
+@pytest.mark.parametrize("thing", [7, "a text", ["an alert"]], ids=repr)
+def test_what_is_no_alert_is_named(thing: Any) -> None:
+    """A list that `buffer` made, handed to a sink, says that it is a list."""
+    with pytest.raises(TypeError, match=f"a {type(thing).__name__} is no alert and cannot be rendered: "):
+        JSON.render(thing)
