@@ -88,7 +88,7 @@ def test_it_loads_nothing_and_lets_no_other_script_run(tmp_path: Path) -> None:
         {"type": "application/json", "id": "rows"},
         {},
     ]
-    policy = next(attrs["content"] for tag, attrs in elements if attrs.get("http-equiv"))
+    policy = next(attrs["content"] for _, attrs in elements if attrs.get("http-equiv"))
     assert policy is not None
     assert policy.startswith("default-src 'none';")
     assert "script-src 'sha256-" in policy

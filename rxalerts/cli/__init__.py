@@ -22,6 +22,7 @@ COMMANDS = {
     "stats": ("rxalerts.cli.stats", "Count a log's alerts by priority, rule and time."),
     "grep": ("rxalerts.cli.grep", "Print the alerts of a log that meet a condition."),
     "convert": ("rxalerts.cli.convert", "Write a log as JSON lines, text, CSV or Parquet."),
+    "top": ("rxalerts.cli.top", "Show what flows as a live screen: rate, priorities, rules, channels."),
     "report": ("rxalerts.cli.report", "Write a page about a log: charts, and a table that can be searched."),
     "dead": ("rxalerts.cli.dead", "Look at the channels' dead letters, send them again, or remove them."),
     "spool": ("rxalerts.cli.spool", "Show what the durable channels still have to deliver."),
