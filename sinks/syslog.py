@@ -14,6 +14,7 @@ from rxalerts.errors import OptionError
 from rxalerts.flow.channel import Batch, Channel, Retryable
 from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
+from rxalerts.flow.tls import ClientTls, load_pair
 from rxalerts.format import Format, Formatted
 from rxalerts.sinks._orders import Orders
 from rxalerts.sinks._syslog_message import FACILITIES, SHORTEST, Composer, Message
@@ -144,17 +145,14 @@ class SyslogSink(ThreadSink[Alert | Formatted]):
 
     def _tls(self) -> ssl.SSLContext:
         """Return a context made of the files as they are now."""
+        key = "ca"
         try:
-            context = ssl.create_default_context(cafile=self.ca or None)
+            context = ClientTls(ca_cert=self.ca).context()
+            if self.client_cert:
+                key = "client_cert"
+                load_pair(context, self.client_cert, self.client_key)
         except OSError as error:
-            raise OptionError("ca", f"cannot use {self.ca}: {error.strerror or error}") from error
-        if self.client_cert:
-            try:
-                # A key with a passphrase must not ask for it on a terminal.
-                context.load_cert_chain(self.client_cert, self.client_key or None, password="")
-            except OSError as error:
-                files = " and ".join(filter(None, (self.client_cert, self.client_key)))
-                raise OptionError("client_cert", f"cannot use {files}: {error.strerror or error}") from error
+            raise OptionError(key, f"cannot use {error.strerror or error}") from error
         return context
 
     def _tls_again(self) -> ssl.SSLContext:
