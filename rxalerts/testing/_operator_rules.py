@@ -11,6 +11,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
 from rxalerts.alert import Alert
+from rxalerts.testing._recording import SignalLog
 
 Operator = Callable[[Observable[Any]], Observable[Any]]
 
@@ -58,26 +59,6 @@ def check_operator(
             raise AssertionError(f"{name}: {error}") from error
 
 
-class _Log(ObserverBase[Any]):
-    """Records signals, and sees that none follows the last one."""
-
-    def __init__(self) -> None:
-        self.items: list[Any] = []
-        self.ends: list[Any] = []
-
-    def on_next(self, value: Any) -> None:
-        assert not self.ends, f"an item after the end: {value!r}"
-        self.items.append(value)
-
-    def on_error(self, error: Exception) -> None:
-        self.ends.append(error)
-        assert len(self.ends) == 1, f"a second end: {self.ends}"
-
-    def on_completed(self) -> None:
-        self.ends.append("completed")
-        assert len(self.ends) == 1, f"a second end: {self.ends}"
-
-
 class _Source:
     """A hot stream that counts its subscriptions."""
 
@@ -105,8 +86,8 @@ class _Source:
             self.subject.on_next(item)
 
 
-def _attach(stream: Observable[Any]) -> tuple[_Log, DisposableBase]:
-    log = _Log()
+def _attach(stream: Observable[Any]) -> tuple[SignalLog, DisposableBase]:
+    log = SignalLog()
     return log, stream.subscribe(log.on_next, log.on_error, log.on_completed)
 
 

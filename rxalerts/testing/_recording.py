@@ -1,4 +1,4 @@
-"""A sink that remembers what was asked of it, and does as it is told."""
+"""A sink that remembers what was asked of it and does as it is told, and an observer that remembers what it saw."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
+
+from reactivex.abc import ObserverBase
 
 from rxalerts.flow.channel import Batch, Channel
 from rxalerts.flow.options import option
@@ -153,3 +155,23 @@ class _RecordingChannel(Channel):
         order = self._sink.begin(hook)
         if order is not None:
             raise order.error
+
+
+class SignalLog(ObserverBase[Any]):
+    """Records signals, and sees that none follows the last one."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self.ends: list[Any] = []
+
+    def on_next(self, value: Any) -> None:
+        assert not self.ends, f"an item after the end: {value!r}"
+        self.items.append(value)
+
+    def on_error(self, error: Exception) -> None:
+        self.ends.append(error)
+        assert len(self.ends) == 1, f"a second end: {self.ends}"
+
+    def on_completed(self) -> None:
+        self.ends.append("completed")
+        assert len(self.ends) == 1, f"a second end: {self.ends}"

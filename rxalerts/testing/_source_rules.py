@@ -10,7 +10,7 @@ from reactivex import operators
 from reactivex.abc import ObserverBase
 
 from rxalerts.flow.source import Emitter, Source
-from rxalerts.testing._recording import RecordingSink
+from rxalerts.testing._recording import RecordingSink, SignalLog
 from rxalerts.testing._waiting import eventually
 
 
@@ -46,24 +46,6 @@ def check_source(
             raise AssertionError(f"{name}: {error}") from error
 
 
-class _Log(ObserverBase[Any]):
-    """Records signals."""
-
-    def __init__(self) -> None:
-        self.items: list[Any] = []
-        self.ends: list[Any] = []
-
-    def on_next(self, value: Any) -> None:
-        assert not self.ends, f"an item after the end: {value!r}"
-        self.items.append(value)
-
-    def on_error(self, error: Exception) -> None:
-        self.ends.append(error)
-
-    def on_completed(self) -> None:
-        self.ends.append("completed")
-
-
 class _Run:
     """A source that runs on a thread of its own, into an observer."""
 
@@ -79,7 +61,7 @@ class _Run:
 
 
 def _items(source: Source[Any], wanted: list[Any] | None, timeout: float) -> None:
-    log = _Log()
+    log = SignalLog()
     run = _Run(source, log)
     if source.live:
         eventually(lambda: len(log.items) >= len(wanted or [0] * 20), "the items of a live source", timeout=timeout)
@@ -126,7 +108,7 @@ def _stop(source: Source[Any], timeout: float) -> None:
 
 
 def _take(source: Source[Any], timeout: float) -> None:
-    log = _Log()
+    log = SignalLog()
     done = threading.Event()
     stream = source.pipe(operators.take(3), operators.finally_action(done.set))
     thread = threading.Thread(target=lambda: stream.subscribe(log), daemon=True)
