@@ -190,13 +190,14 @@ def test_order_holds_with_a_window_that_is_smaller_than_the_backlog(tmp_path: Pa
 
 def test_attempts_and_pauses_survive_a_restart(tmp_path: Path) -> None:
     """A pause that was begun before the end is waited for after it, and the attempts go on counting."""
-    sink = recording(tmp_path)
+    retry = Retry(initial=0.01, maximum=30.0)
+    sink = recording(tmp_path, retry=retry)
     sink.fail(Retryable("come back later", after=3.0), times=None)
     send(sink, [alert(1)])
     wait_for(lambda: sink.state is State.BACKOFF)
     due = time.time() + 3.0
     sink.close(0.0)
-    again = recording(tmp_path)
+    again = recording(tmp_path, retry=retry)
     found = letters(again)
     again.refuse(lambda _: True)
     assert 0 < mailbox_of(again).due <= 3.0
@@ -584,5 +585,12 @@ def test_the_status_of_a_running_spool_can_be_read(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def no_threads_left() -> Iterator[None]:
     """Every spool thread ends with its sink."""
+    before = set(threading.enumerate())
     yield
-    wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("rxalerts-spool")])
+    wait_for(
+        lambda: not [
+            thread
+            for thread in threading.enumerate()
+            if thread.name.startswith("rxalerts-spool") and thread not in before
+        ]
+    )
