@@ -306,7 +306,9 @@ def test_overflow_with_fail_ends_the_sink() -> None:
     assert sink.wait(10)
     stats = sink.stats()
     assert stats.received == 5 == stats.delivered + sum(stats.dropped.values())
-    assert stats.dropped
+    assert set(stats.dropped) <= {"overflow", "failed"}
+    assert stats.state == "failed"
+    assert "on_full is fail" in str(stats.last_error)
 
 
 def test_the_watchdog_reports_a_stuck_write_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -34,7 +34,7 @@ from rxalerts.flow.options import option
 from rxalerts.flow.places import dead_file, spool_file
 from rxalerts.flow.scope import LOCAL
 from rxalerts.flow.stats import DeadLetter, SinkStats, State
-from rxalerts.flow.supervisor import Flush, Reopen, Stop, Supervisor
+from rxalerts.flow.supervisor import Flush, GiveUp, Reopen, Stop, Supervisor
 from rxalerts.flow.watchdog import watchdog
 from rxalerts.format import JSON, TEXT, Format, Formatted
 
@@ -297,8 +297,7 @@ class Sink(ObserverBase[T_contra]):
 
     def _overflowed(self) -> None:
         self.mailbox.close("failed")
-        self.mailbox.post(Stop(0.0))
-        log.error("%s: failed: the mailbox (capacity %d) is full and on_full is fail", self.name, self.capacity)
+        self.mailbox.post(GiveUp(f"the mailbox (capacity {self.capacity}) is full and on_full is fail"))
 
     def on_error(self, error: Exception) -> None:
         """Note that the stream failed: what came before is delivered, then the sink closes."""

@@ -73,6 +73,13 @@ class Stop:
     deadline: float | None = None
 
 
+@dataclass(slots=True)
+class GiveUp:
+    """Control: fail, for this reason."""
+
+    reason: str
+
+
 class Host(Protocol):
     """What the supervisor needs of the sink around it."""
 
@@ -134,6 +141,8 @@ class Supervisor:
                 yield from self._pause(self._clock() + min(self._mailbox.due, self._retry.maximum))
             while not self._over:
                 self._heed()
+                if self._over:
+                    break
                 if self._out_of_time():
                     self._abandon_all("shutdown")
                 elif self._reopens:
@@ -176,6 +185,9 @@ class Supervisor:
                     self._flushes.append(message)
                 case Reopen():
                     self._reopens.append(message)
+                case GiveUp():
+                    if not self.state.ended:
+                        self._fail(message.reason)
                 case Stop():
                     self._stop = message if self._stop is None else self._sooner(self._stop, message)
                     if not self.state.ended:
@@ -417,14 +429,14 @@ class Supervisor:
         yield from self._pause(now + pause)
 
     def _pause(self, until: float) -> Steps:
-        """Wait until then; a reopen or the first stop ends the pause, other mail does not."""
+        """Wait until then; a reopen, the first stop or giving up ends the pause, other mail does not."""
         stopping = self._stop is not None
         while (left := until - self._clock()) > 0 and not self._out_of_time():
             if self._stop is not None and self._stop.deadline is not None:
                 left = min(left, max(0.0, self._stop.deadline - self._clock()))
             yield Wait(left, control_only=True)
             self._heed()
-            if self._reopens or (self._stop is not None and not stopping):
+            if self._reopens or self.state is State.FAILED or (self._stop is not None and not stopping):
                 return
 
     def _fail(self, reason: str) -> None:
