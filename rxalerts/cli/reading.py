@@ -19,7 +19,7 @@ from rxalerts.wire import Reader, read
 
 
 @contextmanager
-def reading(paths: Sequence[str], *, date: None = None) -> Generator[Iterator[Alert]]:
+def reading(paths: Sequence[str]) -> Generator[Iterator[Alert]]:
     """Give the alerts of the files, merged by time; what was no alert is counted on standard error afterwards.
 
     A path that names nothing, and a file that cannot be read, are usage errors.
