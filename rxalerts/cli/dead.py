@@ -17,6 +17,7 @@ from rxalerts.cli.life import LOST
 from rxalerts.cli.logs import set_up_logging
 from rxalerts.cli.run import DEFAULT_CONFIG
 from rxalerts.cli.stores import Store, open_stores, table, when
+from rxalerts.cli.terminal import visible
 from rxalerts.errors import RxAlertsError
 from rxalerts.flow.deadletters import PURGES, Letter
 
@@ -223,11 +224,7 @@ def _line(store: Store, letter: Letter) -> tuple[str, ...]:
     attempts = f"{letter.attempts}{' (again)' if letter.wanted else ''}"
     times = (when(letter.first), when(letter.last))
     # What an alert says must not reach a terminal as it is.
-    return (store.name, str(letter.id), letter.reason, attempts, *times, _clean(rule), _clean(detail))
-
-
-def _clean(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return (store.name, str(letter.id), letter.reason, attempts, *times, visible(rule), visible(detail))
 
 
 def _alert_in(letter: Letter) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import click
 
 from rxalerts.cli.reading import reading
 from rxalerts.cli.summary import Summary, sparkline
+from rxalerts.cli.terminal import visible
 from rxalerts.timestamps import format_rfc3339
 
 _COLOURS = {"Emergency": "red", "Alert": "red", "Critical": "red", "Error": "magenta", "Warning": "yellow"}
@@ -74,7 +75,7 @@ def _table(title: str, counter: Counter[str], most: int | None) -> None:
 
 def shown(text: str) -> str:
     """Return text for a terminal: control characters escaped, priorities in their colour."""
-    plain = text.encode("unicode_escape").decode() if not text.isprintable() else text
+    plain = visible(text)
     colour = _COLOURS.get(text)
     return click.style(plain, fg=colour) if colour is not None and use_colour() else plain
 

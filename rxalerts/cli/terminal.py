@@ -153,3 +153,12 @@ class StatusLine:
         with self._lock:
             self.restore()
             self._shown = False
+
+
+def visible(text: str) -> str:
+    """Return a text as one line for a terminal, control characters escaped.
+
+    >>> visible("a\\x1b[31m")
+    'a\\\\x1b[31m'
+    """
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

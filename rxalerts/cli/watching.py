@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rxalerts.alert import Alert
 from rxalerts.cli.summary import sparkline
+from rxalerts.cli.terminal import visible
 from rxalerts.flow.source import Emitter, Source, SourceStats
 from rxalerts.notebook.palette import COLOURS, text_on
 from rxalerts.pipeline import Report
@@ -205,12 +206,3 @@ def _table(*titles: str) -> Table:
 
 def _badge(text: str, priority: Priority) -> Text:
     return Text(text, f"{'black' if text_on(priority) == '#000' else 'white'} on {COLOURS[priority]}")
-
-
-def visible(text: str) -> str:
-    """Return a text as one line for a terminal, control characters escaped.
-
-    >>> visible("a\\x1b[31m")
-    'a\\\\x1b[31m'
-    """
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
