@@ -6,8 +6,7 @@ import logging
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from rxalerts.errors import OptionError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.stats import State
 from rxalerts.sinks.program import ProgramSink
-from rxalerts.testing import SinkFactory, check_sink
+from rxalerts.testing import SinkFactory, check_sink, eventually
 
 SOON = Retry(initial=0.02, maximum=0.05)
 
@@ -34,14 +33,6 @@ def running(program: str, **options: Any) -> Generator[ProgramSink, None, None]:
         yield sink
     finally:
         sink.close(10)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
 
 
 def an_alert(message: Any) -> Alert:
@@ -68,7 +59,7 @@ def _no_zombies() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
     """No test leaves a child behind, dead or alive."""
     before = children()
     yield
-    until(lambda: not children() - before)
+    eventually(lambda: not children() - before)
 
 
 @pytest.fixture
@@ -148,7 +139,7 @@ def test_a_program_that_fails_before_reading_is_run_again(out: Path) -> None:
     fails_once = f"if [ -e {out}.seen ]; then cat >> {out}; else touch {out}.seen; kill -9 $$; fi"
     with running(fails_once) as sink:
         sink.on_next(an_alert("one"))
-        until(lambda: sink.stats().delivered)
+        eventually(lambda: sink.stats().delivered)
     assert words(out) == ["one"] and sink.stats().retried == 1
     assert "killed by SIGKILL" in (sink.stats().last_error or "")
 
@@ -159,14 +150,14 @@ def test_a_program_that_does_not_exist(out: Path, keep_alive: bool, monkeypatch:
     tool = out.parent / "no-such-tool"
     with running(f"{tool}", keep_alive=keep_alive, unbuffered=True) as sink:
         sink.on_next(an_alert("one"))
-        until(lambda: "cannot find or run" in (sink.stats().last_error or ""))
+        eventually(lambda: "cannot find or run" in (sink.stats().last_error or ""))
         error = sink.stats().last_error or ""
         assert repr(str(tool)) in error and "exit status 127" in error and "install what it names" in error
         made = out.parent / "made"
         made.write_text(f"#!/bin/sh\ncat >> {out}\n")
         made.chmod(0o755)
         made.rename(tool)
-        until(lambda: words(out) == ["one"])
+        eventually(lambda: words(out) == ["one"])
 
 
 def test_a_missing_program_does_not_hold_up_the_end() -> None:
@@ -197,7 +188,7 @@ def test_a_program_that_hangs_ends_with_the_sink(caplog: pytest.LogCaptureFixtur
     """When the time given to `close` is up, it gets SIGTERM, and what it has started too."""
     sink = ProgramSink("sleep 100 & wait", output_timeout=0.2)
     sink.on_next(an_alert("one"))
-    until(children)
+    eventually(children)
     assert sink.close(0.2)
     assert "SIGTERM" in caplog.text and sink.stats().dropped == {"shutdown": 1}
 
@@ -231,11 +222,11 @@ def test_output_is_buffered_until_closed(out: Path) -> None:
     """Buffered: nothing arrives before flush or close, and counts as delivered only then."""
     with running(f"cat > {out}", keep_alive=True) as sink:
         sink.on_next(an_alert("one"))
-        until(out.exists)
-        until(lambda: sink.stats().depth == 1 and not sink.mailbox.depth)
+        eventually(out.exists)
+        eventually(lambda: sink.stats().depth == 1 and not sink.mailbox.depth)
         assert words(out) == [] and sink.stats().delivered == 0
         assert sink.flush(10)
-        until(lambda: words(out) == ["one"])
+        eventually(lambda: words(out) == ["one"])
         assert sink.stats().delivered == 1
         sink.on_next(an_alert("two"))
     assert words(out) == ["one", "two"]
@@ -250,7 +241,7 @@ def test_unbuffered(out: Path) -> None:
     with running(f"cat > {out}", keep_alive=True, unbuffered=True) as sink:
         for number in range(3):
             sink.on_next(an_alert(number))
-            until(partial(_has, out, range(number + 1)))
+            eventually(partial(_has, out, range(number + 1)))
 
 
 @pytest.mark.parametrize("unbuffered", [False, True])
@@ -270,7 +261,7 @@ def test_a_program_that_leaves_lines_unread(out: Path) -> None:
     with running(f'read -r line; echo "$line" >> {out}', keep_alive=True, unbuffered=True) as sink:
         for number in range(10):
             sink.on_next(an_alert(number))
-        until(lambda: sink.stats().delivered == 10)
+        eventually(lambda: sink.stats().delivered == 10)
     # The last one may have seen nothing but the end of its input.
     assert [word for word in words(out) if word] == list("0123456789")
 
@@ -280,22 +271,22 @@ def test_its_death_is_noticed_while_nothing_happens(out: Path) -> None:
     program = f"if [ -e {out}.pid ]; then cat >> {out}; else echo $$ > {out}.pid; sleep 100 & wait; fi"
     with running(program, keep_alive=True, unbuffered=True, output_timeout=60) as sink:
         sink.on_next(an_alert("one"))
-        until(lambda: words(Path(f"{out}.pid")))
+        eventually(lambda: words(Path(f"{out}.pid")))
         sleeper = int(Path(f"{out}.pid").read_text())
         (shell,) = children() & {sleeper}
         for task in Path(f"/proc/{shell}/task").iterdir():
             for pid in (task / "children").read_text().split():
                 os.kill(int(pid), signal.SIGKILL)
         os.kill(shell, signal.SIGKILL)
-        until(lambda: words(out) == ["one"])
-        until(lambda: sink.stats().delivered == 1)
+        eventually(lambda: words(out) == ["one"])
+        eventually(lambda: sink.stats().delivered == 1)
 
 
 def test_a_kept_program_that_reads_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """It is reported while we run, and makes the sink fail, with a count, when it is to stop."""
     with running("sleep 100 & wait", keep_alive=True, unbuffered=True, output_timeout=0.1) as sink:
         sink.on_next(an_alert("one"))
-        until(lambda: "has read nothing for 0.1 s" in caplog.text)
+        eventually(lambda: "has read nothing for 0.1 s" in caplog.text)
         assert sink.stats().delivered == 0 and sink.stats().depth == 1
         assert sink.close()
     assert sink.state is State.FAILED and sink.stats().dropped == {"failed": 1}
@@ -305,7 +296,7 @@ def test_a_kept_program_that_ends_at_once(caplog: pytest.LogCaptureFixture) -> N
     """`true` is started again with pauses, in words; a stop ends that."""
     with running("true", keep_alive=True, unbuffered=True) as sink:
         sink.on_next(an_alert("one"))
-        until(lambda: sink.stats().failures > 2)
+        eventually(lambda: sink.stats().failures > 2)
         assert "'true' ended (exit status 0); alerts that it has not read: 1" in (sink.stats().last_error or "")
         assert sink.close()
     assert sink.stats().dropped == {"failed": 1}
@@ -327,7 +318,7 @@ def test_reopen_ends_it_and_starts_it_again(out: Path) -> None:
     """SIGUSR1: the old one gets all that came before and the end of its input; then there is a new one."""
     with running(f"cat >> {out}; echo end >> {out}", keep_alive=True) as sink:
         sink.on_next(an_alert("one"))
-        until(lambda: not sink.mailbox.depth)
+        eventually(lambda: not sink.mailbox.depth)
         assert sink.reopen(10)
         sink.on_next(an_alert("two"))
         assert sink.close(10)
@@ -340,7 +331,7 @@ def test_reopen_replaces_a_program_that_is_stuck(out: Path) -> None:
     with running(program, keep_alive=True, unbuffered=True, output_timeout=0.1) as sink:
         for number in range(3000):  # more than a pipe holds
             sink.on_next(an_alert(number))
-        until(lambda: sink.stats().blocked)
+        eventually(lambda: sink.stats().blocked)
         sink.reopen()
         assert sink.close(20)
     assert words(out) == [str(number) for number in range(3000)]
@@ -366,8 +357,8 @@ def test_no_descriptor_and_no_thread_is_left(out: Path) -> None:
             for number in range(20):
                 sink.on_next(an_alert(number))
             assert sink.close(10)
-    until(lambda: len(os.listdir("/proc/self/fd")) <= before)
-    until(lambda: not [thread for thread in threading.enumerate() if "stderr" in thread.name])
+    eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    eventually(lambda: not [thread for thread in threading.enumerate() if "stderr" in thread.name])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from rxalerts.errors import OptionError
 from rxalerts.flow.backoff import Retry
 from rxalerts.format import JSON, Formatted
 from rxalerts.sinks.syslog import SyslogSink
-from rxalerts.testing import SinkFactory, check_sink
+from rxalerts.testing import SinkFactory, check_sink, eventually
 from tests.support.certs import Certs, make_certs
 
 SOON = Retry(initial=0.02, maximum=0.05)
@@ -66,14 +66,6 @@ def running(address: str = "", **options: Any) -> Generator[SyslogSink, None, No
         yield sink
     finally:
         sink.close(5)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
 
 
 def an_alert(message: str = TEXT, priority: str = "warning", **more: Any) -> Alert:
@@ -143,7 +135,7 @@ def test_too_long_for_a_datagram_is_cut_and_counted(tmp_path: Path, caplog: pyte
             sink.on_next(an_alert("ä" * 200_000))
             data = sock.recv(1 << 20).decode()
             assert data.endswith("ä…[cut]") and len(data.encode()) > 200_000
-        until(lambda: sink.stats().delivered == 2)
+        eventually(lambda: sink.stats().delivered == 2)
         assert sink.cut == 2
     assert len([record for record in caplog.records if "too long" in record.message]) == 1
 
@@ -209,11 +201,11 @@ def test_a_daemon_that_is_not_there_yet(tmp_path: Path) -> None:
     with running(path=str(path), retry=SOON) as sink:
         for number in range(5):
             sink.on_next(an_alert(f"m{number}"))
-        until(lambda: sink.stats().failures > 1)
+        eventually(lambda: sink.stats().failures > 1)
         assert "start one, or set `path` or `address`" in (sink.stats().last_error or "")
         with daemon(path) as sock:
             assert [sock.recv(1000)[-2:] for _ in range(5)] == [b"m0", b"m1", b"m2", b"m3", b"m4"]
-            until(lambda: sink.stats().delivered == 5)
+            eventually(lambda: sink.stats().delivered == 5)
 
 
 def test_what_a_dead_daemon_left_unread_is_sent_again(tmp_path: Path) -> None:
@@ -223,7 +215,7 @@ def test_what_a_dead_daemon_left_unread_is_sent_again(tmp_path: Path) -> None:
     with daemon(path) as first:
         sink.on_next(an_alert("read"))
         assert first.recv(1000).endswith(b"read")
-        until(lambda: sink.stats().delivered == 1)
+        eventually(lambda: sink.stats().delivered == 1)
         sink.on_next(an_alert("unread"))
         assert select.select([first], [], [], 10)[0]
     with daemon(path) as second:
@@ -238,10 +230,10 @@ def test_a_daemon_with_a_full_queue_is_waited_for(tmp_path: Path) -> None:
     with daemon(path) as sock, running(path=str(path), timeout=0.2, retry=SOON) as sink:
         for number in range(2000):
             sink.on_next(an_alert(f"m{number}"))
-        until(lambda: sink.stats().failures)
+        eventually(lambda: sink.stats().failures)
         assert "takes nothing" in (sink.stats().last_error or "")
         found = [sock.recv(1000).rpartition(b": ")[2].decode() for _ in range(2000)]
-        until(lambda: sink.stats().delivered == 2000)
+        eventually(lambda: sink.stats().delivered == 2000)
         sock.setblocking(False)
         with pytest.raises(BlockingIOError):
             sock.recv(1000)
@@ -254,7 +246,7 @@ def test_a_slow_daemon_that_dies_later(tmp_path: Path) -> None:
     sink = SyslogSink(path=str(path), retry=SOON)
     with daemon(path):
         sink.on_next(an_alert("one"))
-        until(lambda: sink.stats().delivered == 1)  # trusted with it after a second
+        eventually(lambda: sink.stats().delivered == 1)  # trusted with it after a second
     with daemon(path) as second:
         sink.on_next(an_alert("two"))
         assert [second.recv(1000)[-3:] for _ in range(2)] == [b"one", b"two"]
@@ -276,7 +268,7 @@ def test_udp_is_rfc_5424_in_one_datagram() -> None:
             sink.on_next(an_alert("x" * 70_000))
             data = server.recv(1 << 17)
             assert len(data) == 65507 and data.endswith("x…[cut]".encode())
-            until(lambda: sink.cut == 1)
+            eventually(lambda: sink.cut == 1)
 
 
 def test_udp_port_without_a_listener() -> None:
@@ -286,13 +278,13 @@ def test_udp_port_without_a_listener() -> None:
         place = server.getsockname()
     with running(f"udp://127.0.0.1:{place[1]}", retry=SOON) as sink:
         sink.on_next(an_alert("one"))
-        until(lambda: sink.stats().failures > 1)
+        eventually(lambda: sink.stats().failures > 1)
         assert "nobody listens there" in (sink.stats().last_error or "")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.bind(place)
             server.settimeout(10)
             assert server.recv(1000).endswith(b" one")
-            until(lambda: sink.stats().delivered)
+            eventually(lambda: sink.stats().delivered)
 
 
 @pytest.mark.parametrize("scheme", ["udp", "tcp", "tls"])
@@ -301,7 +293,7 @@ def test_an_address_that_does_not_resolve(scheme: str) -> None:
     address = f"{scheme}://no-such-host.invalid:6514"
     sink = SyslogSink(address, retry=SOON)
     sink.on_next(an_alert())
-    until(lambda: sink.stats().failures)
+    eventually(lambda: sink.stats().failures)
     error = sink.stats().last_error or ""
     assert error.startswith(f"{address}: the host 'no-such-host.invalid' does not resolve")
     sink.close(0)
@@ -386,7 +378,7 @@ def test_tcp_peer_that_left_in_order_costs_nothing() -> None:
         sink.on_next(an_alert("one"))
         with accept(server) as peer:
             assert read_frames(peer, 1)[0].endswith(b" one")
-            until(lambda: sink.stats().delivered == 1)
+            eventually(lambda: sink.stats().delivered == 1)
         sink.on_next(an_alert("two"))
         with accept(server) as peer:
             assert [frame[-4:] for frame in read_frames(peer, 1)] == [b" two"]
@@ -397,7 +389,7 @@ def test_tcp_peer_that_dies_with_unread_data() -> None:
     with listener() as (server, address), running(address, retry=SOON) as sink:
         sink.on_next(an_alert("one"))
         with accept(server) as peer:
-            until(lambda: sink.stats().delivered == 1)
+            eventually(lambda: sink.stats().delivered == 1)
             assert select.select([peer], [], [], 10)[0]
         sink.on_next(an_alert("two"))
         with accept(server) as peer:
@@ -410,7 +402,7 @@ def test_tcp_peer_that_dies_before_the_sink_closes() -> None:
         sink = SyslogSink(address, retry=SOON)
         sink.on_next(an_alert("last"))
         with accept(server) as peer:
-            until(lambda: sink.stats().delivered == 1)
+            eventually(lambda: sink.stats().delivered == 1)
             assert select.select([peer], [], [], 10)[0]
         closing = threading.Thread(target=sink.close)
         closing.start()
@@ -425,7 +417,7 @@ def test_tcp_peer_that_takes_nothing() -> None:
     with listener(buffer=4096) as (server, address), running(address, output_timeout=0.2) as sink:
         for number in range(300):
             sink.on_next(an_alert(f"{number} {'x' * 20_000}"))
-        until(lambda: sink.stats().blocked)
+        eventually(lambda: sink.stats().blocked)
         sink.reopen()
         # Whatever had gone into the first connection: all of them together hold everything.
         assert read_all_peers(server, 300) == {b"%d" % number for number in range(300)}
@@ -472,7 +464,7 @@ def test_tcp_peer_that_takes_nothing_when_the_sink_stops() -> None:
         sink = SyslogSink(address, output_timeout=0.2)
         for number in range(300):
             sink.on_next(an_alert(f"{number} {'x' * 20_000}"))
-        until(lambda: sink.stats().blocked)
+        eventually(lambda: sink.stats().blocked)
         assert sink.close(1)
         stats = sink.stats()
         assert stats.dropped["shutdown"] > 0 and stats.delivered + stats.dropped["shutdown"] == 300
@@ -508,7 +500,7 @@ def tls_error(certs: Certs, cert: Any, **options: Any) -> str:
         sink = SyslogSink(f"tls://localhost:{port}", retry=SOON, **options)
         try:
             sink.on_next(an_alert())
-            until(lambda: sink.stats().failures or sink.stats().delivered)
+            eventually(lambda: sink.stats().failures or sink.stats().delivered)
             return sink.stats().last_error or "delivered"
         finally:
             sink.close(0.5)
@@ -576,7 +568,7 @@ def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
             with daemon(path) as sock:
                 sink.on_next(an_alert(f"m{number}"))
                 assert sock.recv(1000).endswith(b"m%d" % number)
-                until(partial(_delivered, sink, number + 1))
+                eventually(partial(_delivered, sink, number + 1))
         assert len(os.listdir("/proc/self/fd")) <= before + 1
 
 

@@ -6,8 +6,7 @@ import os
 import random
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from rxalerts import Alert, OptionError
 from rxalerts.pipeline import Pipeline
 from rxalerts.sinks import CollectSink, FileSink
 from rxalerts.sources import tail
+from rxalerts.testing import eventually
 
 
 def line(number: int) -> bytes:
@@ -30,14 +30,6 @@ def append(path: Path, numbers: range | list[int]) -> None:
     """Append alerts to a file, as a writer that opens it each time."""
     with path.open("ab") as file:
         file.write(b"".join(map(line, numbers)))
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until `condition` holds; fail when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        threading.Event().wait(0.005)
 
 
 class Following:
@@ -55,7 +47,7 @@ class Following:
 
     def expect(self, numbers: range) -> None:
         """Wait until exactly these have arrived, in order."""
-        wait_for(lambda: len(self.sink.items) >= len(numbers))
+        eventually(lambda: len(self.sink.items) >= len(numbers), timeout=20)
         assert self.numbers == list(numbers)
 
     def stop(self) -> None:
@@ -193,7 +185,7 @@ def test_a_restart_goes_on_where_the_sinks_were_done(log: Path, tmp_path: Path) 
     first.stop()
     append(log, range(10, 15))
     second = Following(log, state=state)
-    wait_for(lambda: len(second.numbers) >= 5)
+    eventually(lambda: len(second.numbers) >= 5)
     assert second.numbers == list(range(10, 15))
     second.stop()
 
@@ -220,7 +212,7 @@ def test_a_restart_reads_rotated_and_packed_files_first(log: Path, tmp_path: Pat
             os.unlink(f"{log}.1")
         append(log, range(20 + 10 * generation, 30 + 10 * generation))
     second = Following(log, state=state)
-    wait_for(lambda: len(second.numbers) >= 40)
+    eventually(lambda: len(second.numbers) >= 40)
     assert second.numbers == list(range(10, 50))
     second.stop()
 
@@ -231,7 +223,7 @@ def test_what_was_not_delivered_is_not_committed(log: Path, tmp_path: Path) -> N
     append(log, range(20))
     stuck = FileSink(tmp_path / "no" / "such" / "folder" / "out")
     pipeline = Pipeline(tail(log, state=state, poll=0.01), stuck).start()
-    wait_for(lambda: stuck.stats().retried > 0)
+    eventually(lambda: stuck.stats().retried > 0)
     pipeline.stop()
     pipeline.drain(0.1)
     assert not state.exists()
@@ -245,7 +237,7 @@ def test_a_buffered_file_is_flushed_before_the_position_is_saved(log: Path, tmp_
     state, out = tmp_path / "state", tmp_path / "out"
     append(log, range(3))
     pipeline = Pipeline(tail(log, state=state, poll=0.01), FileSink(out, keep_alive=True)).start()
-    wait_for(lambda: state.exists() and json.loads(state.read_text())["offset"] == log.stat().st_size)
+    eventually(lambda: state.exists() and json.loads(state.read_text())["offset"] == log.stat().st_size)
     assert len(out.read_bytes().splitlines()) == 3
     pipeline.stop()
     pipeline.drain(5.0)
