@@ -142,8 +142,7 @@ def test_emitting_on_a_loop() -> None:
 
     async def main() -> None:
         for number in range(200):
-            scope = await emitter.emit_async(number)
-            assert await scope.wait_async(10)
+            assert await emitter.offer((number,)).wait_async(10)
             assert sink.mailbox.depth <= 5
 
     asyncio.run(main())

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
 
-from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
@@ -106,7 +105,8 @@ class Emitter(Generic[T]):
             items: what to emit; a single mark stands for all of them.
             start: index of the first one.
 
-        Returns the scope: `seq` is the index behind the last item that was emitted, `pressed` tells whom to wait for.
+        Returns the scope: `seq` is the index behind the last item that was emitted, `pressed` tells whom to wait for,
+        on an event loop with `await scope.wait_async()`.
         """
         scope = Scope(mark or self._mark, start)
         on_next = self._observer.on_next
@@ -117,15 +117,6 @@ class Emitter(Generic[T]):
                 on_next(item)
                 if pressed:
                     break
-        return scope
-
-    async def emit_async(self, item: T, mark: Mark | None = None, seq: int = 0) -> Scope:
-        """Emit one item on an event loop, without waiting; await `wait_async` of the scope that it returns."""
-        scope = Scope(mark or self._mark, seq)
-        with scope:
-            self._observer.on_next(item)
-        # Others on this loop get their turn between two emissions.
-        await asyncio.sleep(0)
         return scope
 
 
