@@ -8,6 +8,8 @@
     │   └── OptionError                           one option of a sink, source or operator is wrong
     ├── SinkError                                 a sink gave up
     ├── SourceError                               a source cannot be read
+    ├── ConditionError                            a condition is wrong (`rxalerts.operators.condition`)
+    ├── SinkFault                                 a channel tells its sink what to do (`rxalerts.flow.channel`)
     └── MissingPackageError   (also ImportError)  an optional package is needed and not installed
 
 Each message names the thing, the place and, where there is one, the remedy.
