@@ -299,6 +299,9 @@ class Hub(ObserverBase[Any]):
                     branch.on_next(value)
                 except Exception as error:
                     self._cut(branch, error)
+                except KeyboardInterrupt:
+                    # Ctrl-C in the thread of whoever feeds a stream of their own is theirs.
+                    raise
                 except BaseException as error:
                     # `sys.exit()` in an operator must not end the source's thread, and with it every route.
                     self._cut(branch, RuntimeError(f"{type(error).__name__}: {error}"))

@@ -263,6 +263,26 @@ def exiting() -> Iterator[int]:
     sys.exit(3)
 
 
+def interrupted(number: int) -> None:
+    """Have Ctrl-C fall in the middle of an operator, at the number 1."""
+    if number == 1:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_reaches_whoever_feeds_a_stream() -> None:
+    """It is no fault of a route: it goes up to the caller of `on_next`, and the route works on."""
+    subject: Subject[int] = Subject()
+    sink: RecordingSink[int] = RecordingSink()
+    pipeline = rxa.Pipeline(subject, rxa.route(rx.do_action(interrupted), to=sink)).start()
+    eventually(lambda: subject.observers, "the subscription")
+    with pytest.raises(KeyboardInterrupt):
+        subject.on_next(1)
+    subject.on_next(2)
+    subject.on_completed()
+    assert pipeline.wait().errors == ()
+    assert sink.written == [2]
+
+
 def test_sys_exit_ends_what_called_it_and_nobody_waits(caplog: pytest.LogCaptureFixture) -> None:
     """In a source it ends the source, in an operator its route; the run comes to its end and tells."""
     sink: RecordingSink[int] = RecordingSink(name="one")
