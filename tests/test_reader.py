@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from rxalerts.alert import Alert
-from rxalerts.errors import AlertError, MissingPackageError
+from rxalerts.errors import AlertError, MissingPackageError, OptionError
 from rxalerts.wire import Reader, Rejected, read
 from rxalerts.wire.unpack import is_packed
 
@@ -292,6 +292,16 @@ def test_on_bad_raise(tmp_path: Path) -> None:
     with pytest.raises(AlertError, match=r"log:2: not an alert") as caught:
         list(reader)
     assert (caught.value.path, caught.value.line, caught.value.raw) == (str(path), 2, b"not an alert")
+
+
+def test_on_bad_does_not_empty_the_input(tmp_path: Path) -> None:
+    """The input's own path for what is no alert is refused, by whatever name."""
+    path = tmp_path / "log"
+    path.write_bytes(b"garbage\n")
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(OptionError, match="is the file that is read"):
+        read(path, on_bad=tmp_path / "link")
+    assert path.read_bytes() == b"garbage\n"
 
 
 def test_on_bad_function_and_files(tmp_path: Path) -> None:

@@ -44,11 +44,14 @@ def command(path: str, overrides: tuple[str, ...]) -> None:
 
 
 def _source_problem(config: Config) -> str:
+    from rxalerts.cli.loops import inputs_of, outputs_of, refuse_loop
     from rxalerts.cli.origins import open_source
 
     source = config.settings.source
     try:
         open_source(source)
+        if not config.errors:
+            refuse_loop([each for each in inputs_of(source) if each != 0], outputs_of(config.channels))
     except ConfigError as error:
         return f"{config.path}: error: rxalerts.source: {str(error).removeprefix(f'--from {source}: ')}"
     return ""

@@ -13,6 +13,7 @@ from rxalerts.alert import Alert
 from rxalerts.cli.deck import deck
 from rxalerts.cli.life import exit_status, live, summarise
 from rxalerts.cli.logs import set_up_logging
+from rxalerts.cli.loops import outputs_of, refuse_loop
 from rxalerts.cli.run import CAUGHT, live_on, rejects_file, show_warnings, start_logging
 from rxalerts.cli.signals import STOPS, Signals
 from rxalerts.errors import ConfigError, RxAlertsError
@@ -23,7 +24,7 @@ from rxalerts.pipeline import Pipeline, Report, route
 from rxalerts.priority import Priority
 from rxalerts.sinks import FileSink, StdoutSink
 from rxalerts.sources import Player, replay
-from rxalerts.sources._replay import ReplaySource
+from rxalerts.sources._replay import ReplaySource, expand
 
 # Seconds that the sinks get after Ctrl-C.
 _TIMEOUT = 2.0
@@ -74,6 +75,8 @@ def command(
     set_up_logging()
     try:
         speed = speed or ("1" if interactive else "max")
+        inputs: list[str | int] = [0 if path == "-" else path for path in expand(paths)]
+        refuse_loop(inputs, [] if rejects is None else [rejects])
         source = replay(
             paths,
             speed=speed,
@@ -88,13 +91,14 @@ def command(
         if config is None:
             if overrides:
                 raise ConfigError("-o overrides keys of a falco.yaml: name one with -c")
+            refuse_loop(inputs, [1 if to is None else to])
             format = "json" if as_json else "text"
             sink: Sink[Any] = StdoutSink(format=format) if to is None else FileSink(to, keep_alive=True, format=format)
             report = _through(Pipeline(source, route(*limit, to=sink)), signals, player)
         else:
             if as_json is not None or to is not None or priority is not None:
                 raise ConfigError("--json, --text, --to and --priority contradict -c: set them in the file, or with -o")
-            report = _down_the_road(source, config, overrides, signals, player)
+            report = _down_the_road(source, config, overrides, signals, player, inputs)
     except (RxAlertsError, ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     summarise(report)
@@ -113,7 +117,12 @@ def _through(pipeline: Pipeline, signals: Signals, player: Player | None) -> Rep
 
 
 def _down_the_road(
-    source: Source[Alert], path: str, overrides: tuple[str, ...], signals: Signals, player: Player | None
+    source: Source[Alert],
+    path: str,
+    overrides: tuple[str, ...],
+    signals: Signals,
+    player: Player | None,
+    inputs: Sequence[str | int],
 ) -> Report:
     from rxalerts.cli.road import Road
     from rxalerts.config import load_config
@@ -121,9 +130,10 @@ def _down_the_road(
     config = load_config(path, overrides)
     start_logging(config, daemon=False)
     show_warnings(config)
+    refuse_loop(inputs, outputs_of(config.channels))
     road = Road(config, source)
     with _progress(road.pipeline, signals, player) as progress:
-        return live_on(road, signals, path, overrides, progress=progress)
+        return live_on(road, signals, path, overrides, inputs=inputs, progress=progress)
 
 
 @contextmanager

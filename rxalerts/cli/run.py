@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -81,15 +81,18 @@ def _run(
 ) -> int:
     from rxalerts.cli.daemon import daemonise
     from rxalerts.cli.life import LOST, exit_status, summarise
+    from rxalerts.cli.loops import inputs_of, outputs_of, refuse_loop
     from rxalerts.cli.road import Road, wanted_channels
     from rxalerts.config import load_config
 
     config = load_config(path, overrides)
     start_logging(config, daemon=False)
     show_warnings(config)
+    inputs = inputs_of(origin or config.settings.source)
+    refuse_loop(inputs, [] if rejects is None else [rejects])
     source = _source(origin or config.settings.source, rejects, daemon)
     # Everything that can be wrong is looked at while somebody is there to read about it.
-    wanted_channels(config, daemon=daemon)
+    refuse_loop(inputs, outputs_of(wanted_channels(config, daemon=daemon)))
     pid = _hold(pidfile, signals)
     try:
         started = daemonise() if daemon else None
@@ -98,7 +101,7 @@ def _run(
         if daemon:
             start_logging(config, daemon=True)
         road = Road(config, source, daemon=daemon)
-        report = live_on(road, signals, path, overrides, started=started)
+        report = live_on(road, signals, path, overrides, inputs=inputs, started=started)
     finally:
         if pid is not None:
             pid.remove()
@@ -118,6 +121,7 @@ def live_on(
     path: str,
     overrides: tuple[str, ...],
     *,
+    inputs: Sequence[str | int] = (),
     started: Callable[[], None] | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Report:
@@ -137,7 +141,7 @@ def live_on(
 
     def reload() -> None:
         notifier.reloading()
-        reload_road(road, path, overrides)
+        reload_road(road, path, overrides, inputs)
         notifier.ready()
 
     def reopen() -> None:
@@ -158,8 +162,9 @@ def live_on(
     return road.report(report)
 
 
-def reload_road(road: Road, path: str, overrides: tuple[str, ...]) -> None:
+def reload_road(road: Road, path: str, overrides: tuple[str, ...], inputs: Sequence[str | int] = ()) -> None:
     """Read the configuration again and use it, if it can be used."""
+    from rxalerts.cli.loops import outputs_of, refuse_loop
     from rxalerts.config import load_config
     from rxalerts.errors import RxAlertsError
 
@@ -167,6 +172,7 @@ def reload_road(road: Road, path: str, overrides: tuple[str, ...]) -> None:
     try:
         config = load_config(path, overrides)
         show_warnings(config)
+        refuse_loop(inputs, outputs_of(config.channels))
         if config.settings.source != road.config.settings.source:
             _log().warning("rxalerts.source has changed: it takes effect at the next start")
         road.reload(config)

@@ -12,6 +12,7 @@ import termios
 import threading
 
 from rxalerts.alert import Alert
+from rxalerts.errors import SourceError
 from rxalerts.flow.source import Emitter, Source, SourceStats
 from rxalerts.wire import OnBad, Reader, read
 
@@ -40,6 +41,9 @@ class StdinSource(Source[Alert]):
         return sys.stdin.fileno() if self._fd is None else self._fd
 
     def produce(self, emitter: Emitter[Alert]) -> None:
+        if self._fd is None and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+            # Closed by whoever started us; its number may be that of something else by now.
+            raise SourceError("standard input is closed: give it alerts, or name another source")
         fd = self.fd
         with read(_Input(fd, emitter.stopped), on_bad=self._on_bad) as self._reader:
             emitter.emit_all(self._reader)

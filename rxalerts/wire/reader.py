@@ -126,7 +126,12 @@ class Reader(Iterator[Alert]):
         """The file's name, if it has one."""
         self._owned: BinaryIO | None = None
         self._file = self._open(source)
-        self._rejects = Rejects(on_bad, self.path)
+        try:
+            self._rejects = Rejects(on_bad, self.path)
+        except BaseException:
+            if self._owned is not None:
+                self._owned.close()
+            raise
         self._decoder = Decoder(date=date or self._first_day, max_record=max_record)
         self._alerts = self._iterate()
 

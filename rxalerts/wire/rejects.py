@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import BinaryIO, cast
 
+from rxalerts.errors import OptionError
 from rxalerts.wire.rejected import Rejected
 
 __all__ = ["OnBad", "Rejects"]
@@ -40,7 +41,11 @@ class Rejects:
         if on_bad == "raise":
             return self._raise
         if isinstance(on_bad, str | os.PathLike):
-            self._file, self._owned = open(cast("str", on_bad), "wb"), True
+            path = os.fspath(cast("str", on_bad))
+            if os.path.exists(path) and os.path.exists(self._where) and os.path.samefile(path, self._where):
+                # It would be emptied before it is read.
+                raise OptionError("on_bad", f"{path} is the file that is read: name another")
+            self._file, self._owned = open(path, "wb"), True
         elif callable(on_bad):
             return on_bad
         else:
