@@ -76,10 +76,10 @@ def suffer(names: tuple[str, ...], folder: Path, row: Row, count: int) -> None:
         row.check(flow.given < flow.count, f"{'+'.join(names)}: the source was not made to wait")
         for place in places:
             place.mend()
+        for place in places:
+            wait_for(partial(has_arrived, place, count), 30, f"the rest: {place.name}")
         report = pipeline.wait()
         row.check(not report.lost, f"{'+'.join(names)}: {report}")
-        for place in places:
-            wait_for(partial(has_arrived, place, count), what=f"the rest: {place.name}")
     except AssertionError as error:
         row.wrong(f"{'+'.join(names)}: {error}; {[str(place.sink.stats()) for place in places]}, given {flow.given}")
         for place in places:
@@ -96,9 +96,10 @@ def has_arrived(place: Place, count: int) -> bool:
 
 
 def is_full(place: Place) -> bool:
-    """Tell whether the mailbox can take no more, and the fault has been felt."""
+    """Tell whether the mailbox takes no more, so that the source waits, and the fault has been felt."""
     stats = place.sink.stats()
-    return stats.depth >= CAPACITY and (stats.retried > 0 or place.stalls)
+    full = stats.depth >= CAPACITY or (stats.depth > CAPACITY // 2 and place.sink.mailbox.pressing)
+    return full and (stats.retried > 0 or place.stalls)
 
 
 def alone(name: str, folder: Path, full: bool) -> Row:

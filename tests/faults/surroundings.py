@@ -167,7 +167,8 @@ def spool_full(folder: Path, full: bool) -> Row:
     for number in range(row.tries):
         inner = folder / str(number)
         inner.mkdir()
-        disk = FullDisk(inner, "8m")
+        # Larger than the log that SQLite keeps.
+        disk = FullDisk(inner, "64m")
         out = inner / "out.txt"
         try:
             sink = FileSink(out, durable=str(disk.folder), capacity=16)
@@ -179,8 +180,13 @@ def spool_full(folder: Path, full: bool) -> Row:
             wait_for(partial(getattr, sink.mailbox, "pressing"), what="the source to wait")
             row.check(flow.given < flow.count, "the source was not made to wait")
             disk.mend()
-            report = pipeline.wait()
-            row.check(not report.lost, str(report))
+            try:
+                wait_for(partial(reached, out, flow.count), 30, "the rest")
+            except AssertionError:
+                row.wrong(f"not over 30 s after the disk was freed: {sink.stats()}")
+                pipeline.stop()
+                sink.close(0.1)
+            row.check(not pipeline.wait().lost, str(pipeline.report()))
             row.add(compare(range(flow.count), numbers(read_all(out))), "file")
         finally:
             disk.close()
