@@ -96,6 +96,14 @@ def test_wrong_options_are_named(options: dict[str, Any], key: str) -> None:
     assert caught.value.key == key
 
 
+@pytest.mark.parametrize("key", ["retry", "format"])
+def test_a_map_where_an_object_belongs_is_refused(key: str) -> None:
+    """As in falco.yaml, where it is right: told at once, and not by the first failure."""
+    wrong: dict[str, Any] = {key: {"attempts": 1}}
+    with pytest.raises(OptionError, match=rf"^{key}: must be a rxalerts\.[a-z.]+{key.title()}\(…\), got "):
+        RecordingSink[int](**wrong)
+
+
 def test_a_foreign_stream_in_a_thread_waits() -> None:
     """`on_next` of a plain Subject, in a plain thread, waits while the sink is full, and loses nothing."""
     sink: RecordingSink[int] = RecordingSink(capacity=4, max_batch=2)

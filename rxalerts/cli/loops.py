@@ -36,7 +36,7 @@ def outputs_of(channels: Iterable[ChannelConfig]) -> list[Place]:
     places: list[Place] = []
     for each in channels:
         if each.channel == "file":
-            places.append(os.fspath(each.options["filename"]))
+            places.append(str(each.options["filename"]))
         elif each.channel == "stdout":
             places.append(1)
     return places

@@ -114,6 +114,10 @@ class Sink(ObserverBase[T_contra]):
             if self.format not in _FORMATS:
                 raise OptionError("format", f"must be text or json, got {self.format!r}")
             self.format = _FORMATS[self.format]
+        # A map, as in falco.yaml, would be noticed by the first failure, and that much too late.
+        for key, kind in (("format", Format), ("retry", Retry)):
+            if not isinstance(value := getattr(self, key), kind):
+                raise OptionError(key, f"must be a {kind.__module__}.{kind.__name__}(…), got {value!r}")
         self._render = self.format.render
         self.validate()
         self._states: Feed[State] = Feed()
