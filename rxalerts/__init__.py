@@ -7,8 +7,11 @@ from rxalerts._version import __version__ as __version__
 from rxalerts.alert import Alert as Alert
 from rxalerts.errors import AlertError as AlertError
 from rxalerts.errors import ConfigError as ConfigError
+from rxalerts.errors import MissingPackageError as MissingPackageError
 from rxalerts.errors import OptionError as OptionError
 from rxalerts.errors import RxAlertsError as RxAlertsError
+from rxalerts.errors import SinkError as SinkError
+from rxalerts.errors import SourceError as SourceError
 from rxalerts.flow.pulling import aiter as aiter
 from rxalerts.format import Format as Format
 from rxalerts.format import Formatted as Formatted
