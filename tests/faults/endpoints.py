@@ -21,7 +21,7 @@ FAULTS = {
     # Taken, and said so, but the answer never ends.
     "HTTP answer torn": Reply(how="head"),
 }
-OPTIONS: dict[str, Any] = {**COMMON, "timeout": 0.1, "max_consecutive_timeouts": 255}
+OPTIONS: dict[str, Any] = {**COMMON, "timeout": 0.1, "max_consecutive_timeouts": 0}
 
 
 class BrokenEndpoint(Place):
