@@ -43,7 +43,7 @@ class FakeHttp(ThreadSink[Any]):
 
     url: str = option(help="where to", falco="url")
     mtls: bool = option(False, "with a client certificate", falco="mtls")
-    headers: dict[str, str] = option(help="more headers", factory=dict, kw_only=True)  # noqa: RUF009
+    headers: dict[str, str] = option(help="more headers", factory=dict, kw_only=True)
     token: str = option("", "a secret", secret=True, kw_only=True)
     codes: tuple[int, ...] = option((200,), "what counts as success", kw_only=True)
 
