@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from copy import copy
-from dataclasses import dataclass, field
-from itertools import count
-from types import FrameType
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import reactivex
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
-from reactivex.disposable import Disposable, SingleAssignmentDisposable
+from reactivex.disposable import SingleAssignmentDisposable
 
 from rxalerts.display import html_of
 from rxalerts.flow.chain import Chain
 from rxalerts.flow.guard import Faults, counted_by
+from rxalerts.flow.hub import Branch, Hub, complete_branches
 from rxalerts.flow.iterable import from_iterable
+from rxalerts.flow.report import Report as Report
 from rxalerts.flow.sink import Sink
-from rxalerts.flow.source import Emitter, Source, SourceStats
-from rxalerts.flow.stats import SinkStats
+from rxalerts.flow.source import Emitter, Source
 
 if TYPE_CHECKING:
     from rxalerts.operators._predicate import When
@@ -37,9 +34,6 @@ Operator = Callable[[Observable[Any]], Observable[Any]]
 
 # What a sink that was told to end at once gets to do so, in seconds.
 _GRACE = 0.1
-
-# How long an emission of a foreign stream that was disposed of may take to come to its end, in seconds.
-_REST = 1.0
 
 # A sink that has delivered nothing for so long, in seconds, is given up when no timeout was asked for.
 PATIENCE = 30.0
@@ -122,222 +116,6 @@ def _none_of(tests: tuple[Callable[[Any], object], ...]) -> Callable[[Any], bool
     return none
 
 
-@dataclass(frozen=True)
-class Report:
-    """What became of every alert: per sink, per source, and `lost` over all.
-
-    `errors` holds what ended a source or a route early; `interrupted` tells that it was stopped from outside.
-    `faults` counts by operator how often a user's function failed there, `faulty` the alerts that it cost.
-    `cut` counts the alerts that came to a route which had failed, once for each of its sinks.
-    """
-
-    sinks: dict[str, SinkStats]
-    sources: tuple[SourceStats, ...]
-    seconds: float
-    interrupted: bool = False
-    errors: tuple[str, ...] = ()
-    faults: dict[str, int] = field(default_factory=dict[str, int])
-    faulty: int = 0
-    cut: int = 0
-    _repr_html_ = html_of
-
-    @property
-    def lost(self) -> int:
-        """How many alerts did not get to the end of their route.
-
-        Not delivered by a sink, faulty in an operator, or on a route that had failed.
-        """
-        waiting = sum(stats.lost + stats.depth - stats.spooled for stats in self.sinks.values())
-        return waiting + self.faulty + self.cut
-
-    @property
-    def read(self) -> int:
-        """How many alerts the sources read."""
-        return sum(source.read for source in self.sources)
-
-    @property
-    def rejected(self) -> int:
-        """How many pieces of the input were no alert."""
-        return sum(source.rejected for source in self.sources)
-
-    @property
-    def delivered(self) -> int:
-        """How many alerts were delivered, over all sinks."""
-        return sum(stats.delivered for stats in self.sinks.values())
-
-    def __str__(self) -> str:
-        lines = [f"{'source':<20}{'read':>12}{'rejected':>12}"]
-        lines += [f"{s.name:<20}{s.read:>12}{s.rejected:>12}" for s in self.sources]
-        lines += [f"{'sink':<20}{'received':>12}{'delivered':>12}{'lost':>12}  state"]
-        for name, stats in self.sinks.items():
-            lost = stats.lost + stats.depth
-            why = f" ({', '.join(f'{k} {v}' for k, v in stats.dropped.items())})" if stats.dropped else ""
-            lines.append(f"{name:<20}{stats.received:>12}{stats.delivered:>12}{lost:>12}  {stats.state}{why}")
-        lines.append(f"lost: {self.lost}; {self.seconds:.1f} s" + ("; interrupted" if self.interrupted else ""))
-        lines += [f"operator {name}: its function failed for {n} alerts" for name, n in self.faults.items()]
-        lines += [f"routes that failed: {self.cut} alerts did not get to a sink"] if self.cut else []
-        return "\n".join([*lines, *(f"error: {error}" for error in self.errors)])
-
-
-class _Branch(Observable[Any]):
-    """The head of one route: hands on what the hub gives it, and keeps its own failure to itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.observer: ObserverBase[Any] | None = None
-        self.on_next: Callable[[Any], None] = _nobody
-        self._missed = count()
-        self._failed = False
-
-    @property
-    def missed(self) -> int:
-        """How many alerts came to this route when it had failed, that at which it failed included."""
-        return next(copy(self._missed))
-
-    def _subscribe_core(self, observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
-        self.connect(observer, observer.on_next)
-        return Disposable(self.leave)
-
-    def connect(self, observer: ObserverBase[Any], on_next: Callable[[Any], None]) -> None:
-        self.observer = observer
-        self.on_next = on_next
-        self._failed = False
-
-    def leave(self) -> None:
-        self.observer = None
-        self.on_next = self._miss if self._failed else _nobody
-
-    def fail(self) -> None:
-        """Count from now on what comes, and what is under way."""
-        if not self._failed:
-            self._failed = True
-            self.on_next = self._miss
-            if emitting():
-                self._miss(None)
-
-    def _miss(self, _: Any) -> None:
-        next(self._missed)
-
-
-def _nobody(_: Any) -> None:
-    """Take what goes into a route that has ended."""
-
-
-def emitting() -> bool:
-    """Tell whether the caller runs in the middle of an emission of a hub."""
-    # Looked up on the stack, so that emissions need not note who they are.
-    frame: FrameType | None = inspect.currentframe()
-    while frame is not None and frame.f_code is not Hub.on_next.__code__:
-        frame = frame.f_back
-    return frame is not None
-
-
-class _Generation:
-    """The branches of one time, and whether any alert is on its way through them.
-
-    Two counters, because the step of a counter is atomic and costs next to nothing.
-    """
-
-    __slots__ = ("_entered", "_left", "branches", "enter", "leave")
-
-    def __init__(self, branches: Iterable[_Branch] = ()) -> None:
-        self.branches = tuple(branches)
-        self._entered, self._left = count(), count()
-        self.enter, self.leave = self._entered.__next__, self._left.__next__
-
-    @property
-    def running(self) -> bool:
-        # In this order: what leaves in between makes it look busy for a moment longer, never at rest too soon.
-        left = next(copy(self._left))
-        return next(copy(self._entered)) != left
-
-
-class Hub(ObserverBase[Any]):
-    """Hands each alert to every branch; a branch that raises is cut off and reported, the others go on.
-
-    The branches can be changed while alerts flow, from any number of threads: `swap` returns when no emission
-    into the old ones runs.
-    """
-
-    def __init__(self, report: Callable[[str], None]) -> None:
-        self._report = report
-        self._generation = _Generation()
-        self.finished = threading.Event()
-        self.when_finished: Callable[[], None] | None = None
-
-    def swap(self, branches: Sequence[_Branch], timeout: float | None = None) -> tuple[_Branch, ...]:
-        """Send everything to `branches` from now on; returns the old ones, which are at rest.
-
-        Arguments:
-            timeout: seconds to wait for emissions that are under way; None: as long as it takes.
-
-        Raises RuntimeError when called by an operator or an observer in the middle of an emission.
-        """
-        self.refuse_own_emission()
-        old, self._generation = self._generation, _Generation(branches)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while old.running and (deadline is None or time.monotonic() < deadline):
-            time.sleep(0.001)
-        return old.branches
-
-    def refuse_own_emission(self) -> None:
-        """Raise RuntimeError when the caller runs in the middle of an emission."""
-        if emitting():
-            raise RuntimeError("the routes cannot be swapped from within an emission: do it on another thread")
-
-    def on_next(self, value: Any) -> None:
-        generation = self._generation
-        generation.enter()
-        while generation is not self._generation:
-            # Swapped in between: the old ones may be at rest already.
-            generation.leave()
-            generation = self._generation
-            generation.enter()
-        try:
-            for branch in generation.branches:
-                try:
-                    branch.on_next(value)
-                except Exception as error:
-                    self._cut(branch, error)
-                except KeyboardInterrupt:
-                    # Ctrl-C in the thread of whoever feeds a stream of their own is theirs.
-                    raise
-                except BaseException as error:
-                    # `sys.exit()` in an operator must not end the source's thread, and with it every route.
-                    self._cut(branch, RuntimeError(f"{type(error).__name__}: {error}"))
-        finally:
-            generation.leave()
-
-    def _cut(self, branch: _Branch, error: Exception) -> None:
-        log.exception("a route failed; the other routes go on")
-        observer = branch.observer
-        branch.leave()
-        if observer is not None:
-            observer.on_error(error)
-
-    def on_error(self, error: Exception) -> None:
-        self._report(f"source: {type(error).__name__}: {error}")
-        self.on_completed()
-
-    def on_completed(self) -> None:
-        if self.finished.is_set():
-            return
-        self.finished.set()
-        if self.when_finished is not None:
-            self.when_finished()
-
-    def complete(self) -> None:
-        """Tell every branch that there is nothing more, so that operators let go of what they hold."""
-        complete_branches(self.swap((), _REST))
-
-
-def complete_branches(branches: Iterable[_Branch]) -> None:
-    """End routes that get nothing any more."""
-    for branch in branches:
-        if branch.observer is not None:
-            branch.observer.on_completed()
-
-
 class Pipeline:
     """A source, its routes and their sinks, with their common life: start, swap, reopen, stop, wait.
 
@@ -366,7 +144,7 @@ class Pipeline:
         self._timeout = timeout
         self._errors: list[str] = []
         self._faults = Faults()
-        self._failed: list[tuple[_Branch, int]] = []
+        self._failed: list[tuple[Branch, int]] = []
         self._interrupted = False
         self._hub = Hub(self._errors.append)
         self._sinks: dict[str, Sink[Any]] = {}
@@ -395,14 +173,14 @@ class Pipeline:
         self._feeding = True
         return self
 
-    def _connect(self, routes: Sequence[Route]) -> list[_Branch]:
+    def _connect(self, routes: Sequence[Route]) -> list[Branch]:
         """Put the routes together, then start what is new in them: an operator that raises leaves all as it was."""
         # What the operators subscribe to here tells its faults to this pipeline's report.
         with counted_by(self._faults):
             return self._joined(routes)
 
-    def _joined(self, routes: Sequence[Route]) -> list[_Branch]:
-        branches = [_Branch() for _ in routes]
+    def _joined(self, routes: Sequence[Route]) -> list[Branch]:
+        branches = [Branch() for _ in routes]
         streams = [
             reactivex.compose(*each.operators)(branch) if each.operators else branch
             for each, branch in zip(routes, branches, strict=True)
@@ -424,7 +202,7 @@ class Pipeline:
             sink.start()
         return branches
 
-    def _route_failed(self, branch: _Branch, message: str, sinks: int) -> None:
+    def _route_failed(self, branch: Branch, message: str, sinks: int) -> None:
         branch.fail()
         self._failed.append((branch, sinks))
         self._errors.append(message)
@@ -609,8 +387,8 @@ class _Tee(ObserverBase[Any]):
     def __init__(
         self,
         ends: list[tuple[Sink[Any], ObserverBase[Any]]],
-        branch: _Branch,
-        failed: Callable[[_Branch, str, int], None],
+        branch: Branch,
+        failed: Callable[[Branch, str, int], None],
     ) -> None:
         self.ends = ends
         self.branch = branch
