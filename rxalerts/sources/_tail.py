@@ -19,6 +19,7 @@ from rxalerts.sources._tail_files import (
     HEAD,
     Place,
     Rotated,
+    begins,
     find,
     index_of,
     is_same,
@@ -189,11 +190,19 @@ class TailSource(Source[Alert]):
                 yield from self._cut_off(moved(base, position), run)
                 decoder, start, position = Decoder(), 0, 0
                 base = place_in(file, 0)
+            truncated = False
             while not run.stopped and (chunk := os.pread(file.fileno(), _CHUNK, position)):
+                grown = place_in(file, 0)
+                # Looked at after reading: what was read is of the same content as what came before it.
+                truncated = not is_same(file, moved(base, position)) or (not position and not begins(chunk, grown))
+                if truncated:
+                    break
                 position += len(chunk)
                 if base.head_size < HEAD:
-                    base = place_in(file, 0)
+                    base = grown
                 yield from self._pieces(decoder, decoder.feed(chunk), base, start, run)
+            if truncated:
+                continue
             if last_look:
                 yield from self._pieces(decoder, decoder.close(), base, start, run)
                 return

@@ -72,6 +72,11 @@ def is_same(file: BinaryIO, place: Place) -> bool:
     return _hash(head) == place.head and os.fstat(file.fileno()).st_size >= place.offset
 
 
+def begins(content: bytes, place: Place) -> bool:
+    """Tell whether the content of a file, from its first byte, is that of the place's file."""
+    return _hash(content[: place.head_size]) == place.head or len(content) < place.head_size
+
+
 def moved(place: Place, offset: int) -> Place:
     """Return the same file's place at another offset."""
     return replace(place, offset=offset)
