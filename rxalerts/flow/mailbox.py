@@ -504,7 +504,8 @@ class Mailbox:
     @property
     def losing_since(self) -> float | None:
         """When the spell of losses began that `loss` has not told about yet (epoch seconds)."""
-        return self._spell_so_far().first if self._spell else None
+        # Asked for at every drop: no more than two numbers are added.
+        return self._spell_first + self._spell_shift if self._spell else None
 
     @property
     def dropped(self) -> dict[str, int]:
