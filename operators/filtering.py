@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from reactivex import Observable
@@ -46,7 +46,10 @@ def at_least(priority: str | int | Priority) -> Callable[[Observable[A]], Observ
 
         return each
 
-    return chained(step, f"at_least {limit}")
+    def batch(alerts: Sequence[A]) -> list[A]:
+        return [alert for alert in alerts if alert.priority <= limit]
+
+    return chained(step, f"at_least {limit}", batch)
 
 
 def where(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from reactivex import Observable
@@ -96,4 +96,8 @@ def _render(format: Format) -> Callable[[Observable[Alert | Formatted]], Observa
 
         return each
 
-    return chained(step, "to_json" if format.json else "to_text")
+    def batch(items: Sequence[Alert | Formatted]) -> list[Formatted]:
+        alerts = [item.alert if isinstance(item, Formatted) else item for item in items]
+        return [Formatted(alert, draw(alert), content_type) for alert in alerts]
+
+    return chained(step, "to_json" if format.json else "to_text", batch)

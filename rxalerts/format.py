@@ -141,7 +141,7 @@ def cached_format(
     return Format(json, style, include_output, include_tags, include_message, include_output_fields, iso8601)
 
 
-class Formatted:
+class Formatted(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Holds an alert together with the bytes that sinks write for it.
 
     Args:
@@ -150,12 +150,9 @@ class Formatted:
         content_type: the media type of the data.
     """
 
-    __slots__ = ("alert", "content_type", "data")
-
-    def __init__(self, alert: Alert, data: bytes, content_type: str) -> None:
-        self.alert = alert
-        self.data = data
-        self.content_type = content_type
+    alert: Alert
+    data: bytes
+    content_type: str
 
     @property
     def priority(self) -> Priority:

@@ -191,10 +191,10 @@ class Pipeline:
         for each, branch, stream in zip(routes, branches, streams, strict=True):
             end = _Tee([(sink, sink.observer()) for sink in each.sinks], branch, self._route_failed)
             if stream is branch:
-                branch.connect(end, end.on_next)
+                branch.connect(end, end.on_next, _as_it_is, each.sinks)
             elif isinstance(stream, Chain) and stream.root is branch:
                 # Nothing but our own stateless steps: no subscription in between.
-                branch.connect(end, stream.compiled(end.on_next))
+                branch.connect(end, stream.compiled(end.on_next), stream.batched(), each.sinks)
             else:
                 stream.subscribe(end.on_next, end.on_error, end.on_completed)
         for sink in new:
@@ -366,6 +366,10 @@ class Pipeline:
                     log.error("%s: nothing delivered for %g s: given up", sink.name, PATIENCE)
                     sink.close(0.0)
                     break
+
+
+def _as_it_is(items: Sequence[Any]) -> Sequence[Any]:
+    return items
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -123,7 +123,9 @@ def test_a_yaml_bomb_is_stopped(tmp_path: Path) -> None:
 def test_deep_nesting_is_stopped(tmp_path: Path, unit: str) -> None:
     """A hundred thousand open brackets end at the bound, with a place, and exhaust no stack."""
     message = only_error(tmp_path / "f.yaml", unit * 100_000)
-    assert f"nested deeper than {MAX_DEPTH} levels" in message
+    # PyYAML 6.0.4 has a bound of its own for brackets, and meets it first when it looks ahead.
+    assert f"nested deeper than {MAX_DEPTH} levels" in message or "exceeded maximum nesting depth" in message
+    assert message.startswith("f.yaml:1:")
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:

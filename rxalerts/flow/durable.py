@@ -134,6 +134,15 @@ class DurableMailbox(Mailbox):
             return self._front.refuse(item, "no alert")
         return self._front.offer(item, seq, mark, may_wait=may_wait)
 
+    def offer_all(self, items: Sequence[Any], seq: int = 0, mark: Mark | None = None) -> Offer:
+        """As `Mailbox.offer_all`."""
+        return self._front.offer_all(items, seq, mark)
+
+    @property
+    def room(self) -> int:
+        """As `Mailbox.room`."""
+        return self._front.room
+
     def slip_in(self, item: Any, seq: int, mark: Mark) -> bool:
         """As `Mailbox.slip_in`: past the file, since it is kept elsewhere."""
         with self._lock:

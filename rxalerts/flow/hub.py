@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from itertools import count
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
+
+from rxalerts.flow.batching import UNBOUNDED, BatchObserver
+from rxalerts.flow.chain import Batch
 
 log = logging.getLogger("rxalerts")
 
@@ -29,6 +32,8 @@ class Branch(Observable[Any]):
         super().__init__()
         self.observer: ObserverBase[Any] | None = None
         self.on_next: Callable[[Any], None] = _nobody
+        self.batch: Batch | None = None
+        self.sinks: Sequence[BatchSink] = ()
         self._missed = count()
         self._failed = False
 
@@ -41,13 +46,22 @@ class Branch(Observable[Any]):
         self.connect(observer, observer.on_next)
         return Disposable(self.leave)
 
-    def connect(self, observer: ObserverBase[Any], on_next: Callable[[Any], None]) -> None:
+    def connect(
+        self,
+        observer: ObserverBase[Any],
+        on_next: Callable[[Any], None],
+        batch: Batch | None = None,
+        sinks: Sequence[BatchSink] = (),
+    ) -> None:
+        """Send each item to `on_next`, and lists, if `batch` is given, through it to `sinks`."""
         self.observer = observer
         self.on_next = on_next
+        self.batch = batch
+        self.sinks = sinks
         self._failed = False
 
     def leave(self) -> None:
-        self.observer = None
+        self.observer = self.batch = None
         self.on_next = self._miss if self._failed else _nobody
 
     def fail(self) -> None:
@@ -70,9 +84,17 @@ def emitting() -> bool:
     """Tell whether the caller runs in the middle of an emission of a hub."""
     # Looked up on the stack, so that emissions need not note who they are.
     frame: FrameType | None = inspect.currentframe()
-    while frame is not None and frame.f_code is not Hub.on_next.__code__:
+    while frame is not None and frame.f_code not in _EMISSIONS:
         frame = frame.f_back
     return frame is not None
+
+
+class BatchSink(Protocol):
+    """What a route that takes lists ends in."""
+
+    @property
+    def room(self) -> int: ...
+    def on_batch(self, values: Sequence[Any], /) -> None: ...
 
 
 class Generation:
@@ -95,7 +117,7 @@ class Generation:
         return next(copy(self._entered)) != left
 
 
-class Hub(ObserverBase[Any]):
+class Hub(BatchObserver[Any]):
     """Hands each alert to every branch; a branch that raises is cut off and reported, the others go on.
 
     The branches can be changed while alerts flow, from any number of threads: `swap` returns when no emission
@@ -129,6 +151,14 @@ class Hub(ObserverBase[Any]):
             raise RuntimeError("the routes cannot be swapped from within an emission: do it on another thread")
 
     def on_next(self, value: Any) -> None:
+        generation = self._enter()
+        try:
+            for branch in generation.branches:
+                self._give(branch, value)
+        finally:
+            generation.leave()
+
+    def _enter(self) -> Generation:
         generation = self._generation
         generation.enter()
         while generation is not self._generation:
@@ -136,20 +166,53 @@ class Hub(ObserverBase[Any]):
             generation.leave()
             generation = self._generation
             generation.enter()
+        return generation
+
+    def _give(self, branch: Branch, value: Any) -> None:
+        try:
+            branch.on_next(value)
+        except Exception as error:
+            self._cut(branch, error)
+        except KeyboardInterrupt:
+            # Ctrl-C in the thread of whoever feeds a stream of their own is theirs.
+            raise
+        except BaseException as error:
+            # `sys.exit()` in an operator must not end the source's thread, and with it every route.
+            self._cut(branch, RuntimeError(f"{type(error).__name__}: {error}"))
+
+    @property
+    def room(self) -> int:
+        room = UNBOUNDED
+        for branch in self._generation.branches:
+            # All or none: the routes see the alerts in one order.
+            if branch.batch is None:
+                return 0
+            for sink in branch.sinks:
+                room = min(room, sink.room)
+        return room
+
+    def on_batch(self, items: Sequence[Any]) -> None:
+        generation = self._enter()
         try:
             for branch in generation.branches:
-                try:
-                    branch.on_next(value)
-                except Exception as error:
-                    self._cut(branch, error)
-                except KeyboardInterrupt:
-                    # Ctrl-C in the thread of whoever feeds a stream of their own is theirs.
-                    raise
-                except BaseException as error:
-                    # `sys.exit()` in an operator must not end the source's thread, and with it every route.
-                    self._cut(branch, RuntimeError(f"{type(error).__name__}: {error}"))
+                self._hand(branch, items)
         finally:
             generation.leave()
+
+    def _hand(self, branch: Branch, items: Sequence[Any]) -> None:
+        """Give one route its items, all at once if that works."""
+        if (batch := branch.batch) is not None:
+            try:
+                results = batch(items)
+            except Exception:
+                # One by one it will be told, once, by the one that it is about.
+                log.debug("a list of alerts goes through one by one", exc_info=True)
+            else:
+                for sink in branch.sinks if results else ():
+                    sink.on_batch(results)
+                return
+        for item in items:
+            self._give(branch, item)
 
     def _cut(self, branch: Branch, error: Exception) -> None:
         log.exception("a route failed; the other routes go on")
@@ -172,6 +235,9 @@ class Hub(ObserverBase[Any]):
     def complete(self) -> None:
         """Tell every branch that there is nothing more, so that operators let go of what they hold."""
         complete_branches(self.swap((), _REST))
+
+
+_EMISSIONS = (Hub.on_next.__code__, Hub.on_batch.__code__)
 
 
 def complete_branches(branches: Iterable[Branch]) -> None:

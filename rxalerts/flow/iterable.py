@@ -9,6 +9,9 @@ from rxalerts.flow.source import Emitter, Source
 
 T = TypeVar("T")
 
+# How many items of a list are emitted in one go.
+_RUN = 256
+
 
 class IterableSource(Source[T]):
     """Emits the items of an iterable; asks it for the next one only when no sink is pressed."""
@@ -18,7 +21,13 @@ class IterableSource(Source[T]):
         self._items = items
 
     def produce(self, emitter: Emitter[T]) -> None:
-        emitter.emit_all(self._counted())
+        items = self._items
+        if not isinstance(items, list | tuple):
+            emitter.emit_all(self._counted())
+            return
+        # All of them are at hand already.
+        for start in range(0, len(items), _RUN):
+            self._stats.read += emitter.emit_batch(items[start : start + _RUN])
 
     def _counted(self) -> Iterator[T]:
         for item in self._items:

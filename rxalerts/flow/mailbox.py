@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rxalerts.flow.batching import UNBOUNDED
 from rxalerts.flow.eviction import EvictionQueue
 from rxalerts.flow.scope import Mark
 
@@ -178,6 +179,46 @@ class Mailbox:
             self._report(outcome, item, evicted)
         return outcome
 
+    def offer_all(self, items: Sequence[Any], seq: int = 0, mark: Mark | None = None) -> Offer:
+        """Do the same with several, all of one emission; returns what became of the last one, or the first that matters.
+
+        PRESSED: some of them are beyond the capacity; OVERFLOW: some of them were refused, as with FAIL.
+        """
+        with self._lock:
+            queue, spare = self._fifo, self._room - self._in_hand - len(items)
+            fits = queue is not None and len(queue) <= spare
+            shed: list[Entry] = []
+            if not fits and self._sheds and queue is not None and self._room and len(queue) >= len(items):
+                shed = [queue.popleft() for _ in range(len(queue) - spare)]
+                self._left += len(shed)
+                self._count_overflow(len(shed))
+                fits = True
+            if fits and queue is not None:
+                self._entered += len(items)
+                held = None
+                if mark is not None:
+                    for _ in items:
+                        held = self._held(mark, seq)
+                now = self._clock()
+                queue.extend([(item, now, seq, held) for item in items])
+                waker = self._wake() if self._waker is not None else None
+        if not fits:
+            outcomes = {self.offer(item, seq, mark) for item in items}
+            grave = outcomes & {Offer.PRESSED, Offer.OVERFLOW}
+            return grave.pop() if grave else Offer.ACCEPTED
+        if waker is not None:
+            waker()
+        for entry in shed:
+            self._report(Offer.REPLACED, None, entry)
+        return Offer.ACCEPTED
+
+    @property
+    def room(self) -> int:
+        """How many items it takes now without pressing."""
+        if self.on_full is not Overflow.BLOCK:
+            return UNBOUNDED
+        return max(0, self._room - self._in_hand - len(self._queue))
+
     def _wake(self) -> Callable[[], None] | None:
         if self._control_only:
             return None
@@ -264,12 +305,19 @@ class Mailbox:
 
     def _count_drop(self, reason: str) -> None:
         if reason == "overflow":
-            self._overflowed += 1
-        else:
-            self._dropped[reason] = self._dropped.get(reason, 0) + 1
+            self._count_overflow(1)
+            return
+        self._dropped[reason] = self._dropped.get(reason, 0) + 1
         if not self._spell:
             self._begin_spell()
         self._spell += 1
+        self._spell_last = self._clock()
+
+    def _count_overflow(self, count: int) -> None:
+        self._overflowed += count
+        if not self._spell:
+            self._begin_spell()
+        self._spell += count
         self._spell_last = self._clock()
 
     def _begin_spell(self) -> None:

@@ -272,6 +272,24 @@ class Sink(ObserverBase[T_contra]):
             elif outcome is Offer.OVERFLOW:
                 self._overflowed()
 
+    def on_batch(self, values: Sequence[T_contra]) -> None:
+        """Take alerts that a source of ours has read together, as `on_next` takes one."""
+        if not self._started:
+            self.start()
+        scope = LOCAL.scope
+        if scope is None:
+            raise RuntimeError(f"{self.name}: on_batch is for sources of rxalerts: call on_next for each")
+        outcome = self.mailbox.offer_all(values, scope.seq, scope.mark)
+        if outcome is Offer.PRESSED:
+            scope.pressed.append(self.mailbox)
+        elif outcome is Offer.OVERFLOW:
+            self._overflowed()
+
+    @property
+    def room(self) -> int:
+        """How many alerts may come in one call of `on_batch` without pressing."""
+        return self.mailbox.room
+
     def _foreign(self, value: T_contra) -> None:
         may_wait = not _on_a_loop() and threading.current_thread() is not self._worker()
         outcome = self.mailbox.offer(value, may_wait=may_wait)

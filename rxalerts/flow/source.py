@@ -17,6 +17,7 @@ from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.scheduler.currentthreadscheduler import CurrentThreadSchedulerSingleton
 from reactivex.scheduler.trampoline import Trampoline
 
+from rxalerts.flow.batching import BatchObserver
 from rxalerts.flow.scope import Mark, Scope
 from rxalerts.flow.stages import Stream
 from rxalerts.flow.watermark import Watermark
@@ -84,6 +85,33 @@ class Emitter(Generic[T]):
         if not self._stopping:
             self._emit(items)
 
+    def emit_batch(self, items: Sequence[T]) -> int:
+        """Emit items that are at hand together, with as few calls as the observer and the room in the mailboxes allow.
+
+        Returns how many were emitted: all of them, unless the source is asked to end.
+        """
+        observer, scope, mark = self._observer, self._scope, self._mark
+        before = scope.seq
+        start = 0
+        while start < len(items) and not self._stopping:
+            room = observer.room if isinstance(observer, BatchObserver) else 0
+            if room < 2:
+                self._emit(items[start : start + 1] if room else items[start:])
+                start += 1 if room else len(items)
+                continue
+            part = items[start : start + room]
+            with scope:
+                # The first one's number stands for all: the earliest is what holds back a watermark.
+                scope.seq += 1
+                observer.on_batch(part)
+                scope.seq += len(part) - 1
+            if mark is not None:
+                mark.emitted(scope.seq)
+            start += len(part)
+            if scope.pressed:
+                scope.wait(self.stopped)
+        return scope.seq - before
+
     def _emit(self, items: Iterable[T]) -> None:
         scope, mark = self._scope, self._mark
         on_next = self._observer.on_next
@@ -109,9 +137,14 @@ class Emitter(Generic[T]):
         on an event loop with `await scope.wait_async()`.
         """
         scope = Scope(mark or self._mark, start)
-        on_next = self._observer.on_next
+        observer = self._observer
+        on_next = observer.on_next
         pressed = scope.pressed
         with scope:
+            if isinstance(observer, BatchObserver) and observer.room >= len(items) - start > 1:
+                observer.on_batch(items[start:])
+                scope.seq = len(items)
+                return scope
             for item in islice(items, start, None):
                 scope.seq += 1
                 on_next(item)

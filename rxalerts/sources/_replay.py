@@ -65,7 +65,11 @@ class ReplaySource(Source[Alert]):
             if self._bookmark is not None:
                 alerts = self._bookmark.following(alerts)
             if self._speed is None:
-                first = self._rush(emitter, alerts, shift)
+                blocks = None if self._bookmark is not None else tape.blocks()
+                if blocks is not None:
+                    first = self._race(emitter, blocks, shift)
+                else:
+                    first = self._rush(emitter, alerts, shift)
                 if self._player is None or emitter.stopped.is_set():
                     return
             player = Player(tape, speed=self._speed) if self._bookmark is not None else self.player
@@ -88,6 +92,18 @@ class ReplaySource(Source[Alert]):
             first = alert.time_ns if first is None else first
             some = chain((alert,), islice(alerts, _RUN - 1))
             emitter.emit_all(map(shift, some) if self._rebase else some)
+        return first
+
+    def _race(self, emitter: Emitter[Alert], blocks: Iterator[list[Alert]], shift: Shift) -> int | None:
+        """Do the same with alerts that are read together."""
+        first: int | None = None
+        while self._player is None and not emitter.stopped.is_set():
+            block = next(blocks, None)
+            if block is None:
+                return first
+            if block:
+                first = block[0].time_ns if first is None else first
+                emitter.emit_batch([shift(alert) for alert in block] if self._rebase else block)
         return first
 
     def watermark(self) -> Watermark | None:

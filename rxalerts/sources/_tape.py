@@ -92,6 +92,12 @@ class Tape:
         alerts = iter(self._readers[0]) if len(self._readers) == 1 else heapq.merge(*self._readers, key=_time_ns)
         return alerts if since is None and self._until is None else _between(alerts, since, self._until)
 
+    def blocks(self) -> Iterator[list[Alert]] | None:
+        """Return what is left of the alerts that were opened in lists; None where they have to be looked at one by one."""
+        if len(self._readers) > 1 or self._since is not None or self._until is not None:
+            return None
+        return self._readers[0].blocks()
+
     def _put_away(self) -> None:
         """Close the readers, and keep what they counted."""
         readers, self._readers = self._readers, []

@@ -1,6 +1,6 @@
 """Bytes in pieces of any size -> alerts, and what is no alert.
 
-Plain lines of JSON take the loop in `_run`. Everything else goes through `_slow`, one piece after the other: an
+Plain lines of JSON are taken many at a time (`_lines`). Everything else goes through `_slow`, one piece after the other: an
 object that may span lines, or a line of text. Wherever the input is cut into pieces, the result is the same.
 """
 
@@ -15,8 +15,7 @@ from rxalerts.errors import AlertError
 from rxalerts.record import ANY_START, JSON_START, PREFIX, TEXT_START
 from rxalerts.wire.days import Days
 from rxalerts.wire.encoding import ToUtf8
-from rxalerts.wire.jsonline import BAD as NOT_PLAIN
-from rxalerts.wire.jsonline import from_bytes, from_line
+from rxalerts.wire.jsonline import from_bytes, take_lines
 from rxalerts.wire.pieces import Pieces
 from rxalerts.wire.rejected import Rejected
 from rxalerts.wire.scanner import DONE, MORE, Scanner
@@ -102,7 +101,7 @@ class Decoder(Pieces):
         if self._scanner is not None:
             self._tail += data
             self._resume(self._scanner)
-        elif self._waiting and b"\n" not in data:
+        elif self._waiting and not self._is_ripe(data):
             self._tail += data
             if len(self._tail) > self.max_record:
                 whole = bytes(self._tail)
@@ -128,28 +127,59 @@ class Decoder(Pieces):
         if after >= 0:
             self._run(buffer, after)
 
+    def _is_ripe(self, data: bytes) -> bool:
+        """Tell whether with `data` the tail, which waits for the end of its line, is worth another look."""
+        if b"\n" in data:
+            return True
+        # An object may end without a newline, or be too long.
+        return self._tail[0] == _BRACE and (_may_end(data) or len(self._tail) + len(data) > self.max_record)
+
     def _run(self, buffer: bytes, pos: int) -> None:
         """Read the pieces of a buffer, whose first byte is at `offset`; keep what is not complete."""
         self._waiting = False
         size = len(buffer)
-        longest = min(size, self.max_record)
-        find, append, newline = buffer.find, self._out.append, -1
-        while pos < size:
-            start = pos
-            try:
-                while 0 <= (newline := find(b"\n", pos)) <= pos + longest:
-                    append(from_line(buffer[pos:newline]))
-                    pos = newline + 1
-            except NOT_PLAIN:
-                pass
-            if pos > start:
-                self._ends.append((buffer, self.offset, start, pos))
-                if pos == size:
-                    break
-            pos = self._slow(buffer, pos, newline)
-            if pos < 0:
-                return
-        self._forget(buffer, size)
+        cut = buffer.rfind(b"\n", pos) + 1
+        if cut:
+            pos = self._lines(buffer, pos, cut)
+        while 0 <= pos < size:
+            if pos == cut and buffer[pos] == _BRACE and not _may_end(buffer) and size - pos <= self.max_record:
+                # Most likely a plain line: searching for the object's end can wait until the line's is here.
+                pos = self._keep(buffer, pos, waiting=True)
+            else:
+                pos = self._slow(buffer, pos, -1)
+        if pos >= 0:
+            self._forget(buffer, size)
+
+    def _lines(self, buffer: bytes, pos: int, cut: int) -> int:
+        """Read the lines from `pos` to `cut`, the plain ones among them in one go.
+
+        Returns:
+            where the next piece begins, which may be behind `cut`; -1 if more input is needed.
+        """
+        lines = buffer[pos : cut - 1].split(b"\n")
+        plain = iter(lines)
+        if cut - pos > self.max_record:
+            plain = iter([line if len(line) <= self.max_record else b"" for line in lines])
+        count, begin = 0, pos  # so many lines are behind us, and the next one begins here
+        while True:
+            known = len(self._out)
+            odd = take_lines(plain, self._out)
+            taken = len(self._out) - known
+            if taken:
+                pos = begin + sum(map(len, lines[count : count + taken])) + taken
+                self._ends.append((buffer, self.offset, begin, pos))
+                count, begin = count + taken, pos
+            while odd is not None:
+                end = begin + len(lines[count])
+                while pos <= end:
+                    pos = self._slow(buffer, pos, end)
+                    if pos < 0:
+                        return -1
+                count, begin = count + 1, end + 1
+                # The piece may have gone beyond its line.
+                odd = next(plain, None) if pos > begin else None
+            if count == len(lines):
+                return pos
 
     def _slow(self, buffer: bytes, pos: int, newline: int) -> int:
         """Read one piece, which begins at `pos` on a line that ends at `newline` (-1: it has not ended yet).
@@ -276,6 +306,11 @@ class Decoder(Pieces):
         match = pattern.search(buffer, start + 1 if tries <= _MAX_TRIES else max(bad, start + 1), end)
         cut = match.start() if match else end
         return self._reject(buffer, start, cut, reason, key, cut if match else end + 1)
+
+
+def _may_end(data: bytes) -> bool:
+    """Tell whether an object may end where these bytes do."""
+    return data[-4:].rstrip().endswith(b"}")
 
 
 def _end_of(pattern: re.Pattern[bytes], buffer: bytes, pos: int, end: int) -> int:

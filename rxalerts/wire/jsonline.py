@@ -1,6 +1,6 @@
 """One JSON object -> one alert.
 
-`from_line` is the fast road: an object with known keys only, spelled as Falco spells them. Whatever it does
+`take_lines` is the fast road: an object with known keys only, spelled as Falco spells them. Whatever it does
 not take goes through `from_object`, which knows every era's forms and names the key that is wrong.
 """
 
@@ -10,7 +10,7 @@ not take goes through `from_object`, which knows every era's forms and names the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import msgspec
@@ -24,10 +24,10 @@ from rxalerts.record import FIELDS, PREFIX, Record
 from rxalerts.timestamps import KNOWN_SECONDS, SECOND, check_ns, format_rfc3339, parse_rfc3339
 from rxalerts.wire.days import Days
 
-__all__ = ["BAD", "from_bytes", "from_line", "from_object"]
+__all__ = ["from_bytes", "from_object", "take_lines"]
 
-BAD = (msgspec.MsgspecError, ValueError, KeyError, RecursionError)
-"""What `from_line` raises when the slower road must be taken."""
+# What is raised for a line that must take the slower road.
+_BAD = (msgspec.MsgspecError, ValueError, KeyError, RecursionError)
 
 _decode: Callable[[bytes], Record] = msgspec.json.Decoder(Record).decode
 _new = Alert.__new__
@@ -35,33 +35,42 @@ _BRACE = ord("{")
 _TEXTS = ("hostname", "message", "output", "rule", "source")
 
 
-def from_line(line: bytes) -> Alert:
-    """Return the alert in one JSON object with known keys, or raise one of `BAD`."""
-    record = _decode(line)
-    priority = BY_LABEL[record.priority]
-    if record.rule.__class__ is not str:
-        raise ValueError
-    # Alert._make, written out: a call is a tenth of the cost of reading an alert.
-    alert = _new(Alert)
-    alert._line = line
-    alert._record = record
-    alert._priority = priority
-    alert._extra = alert._memo = alert._fields = alert._ns = None
-    text = record.time
-    digits = text[20:29]
-    if not (text[:20] in KNOWN_SECONDS and text[29:] == "Z" and digits.isdigit() and digits.isascii()):
-        alert._ns = parse_rfc3339(text)
-        record.time = format_rfc3339(alert._ns)
-        if text != record.time:
-            alert._line = None
-    fields = record.output_fields
-    if fields is not UNSET:
-        # msgspec has checked all of it but that it is an object, and the encoding of its strings.
-        if bytes(fields)[0] != _BRACE or not (line.isascii() or line.decode()):
-            raise ValueError
-        alert._fields = fields
-        record.output_fields = UNSET
-    return alert
+def take_lines(lines: Iterator[bytes], out: list[Alert]) -> bytes | None:
+    """Append to `out` the alerts in lines of one JSON object with known keys each.
+
+    Returns the first line that is anything else, which is then consumed; None: all were taken.
+    """
+    append = out.append
+    for line in lines:
+        try:
+            record = _decode(line)
+            priority = BY_LABEL[record.priority]
+            if record.rule.__class__ is not str:
+                return line
+            # Alert._make, written out: a call is a tenth of the cost of reading an alert.
+            alert = _new(Alert)
+            alert._line = line
+            alert._record = record
+            alert._priority = priority
+            alert._extra = alert._memo = alert._fields = alert._ns = None
+            text = record.time
+            digits = text[20:29]
+            if not (text[:20] in KNOWN_SECONDS and text[29:] == "Z" and digits.isdigit() and digits.isascii()):
+                alert._ns = parse_rfc3339(text)
+                record.time = format_rfc3339(alert._ns)
+                if text != record.time:
+                    alert._line = None
+            fields = record.output_fields
+            if fields is not UNSET:
+                # msgspec has checked all of it but that it is an object, and the encoding of its strings.
+                if bytes(fields)[0] != _BRACE or not (line.isascii() or line.decode()):
+                    return line
+                alert._fields = fields
+                record.output_fields = UNSET
+        except _BAD:
+            return line
+        append(alert)
+    return None
 
 
 def from_bytes(data: bytes, days: Days) -> Alert:
@@ -74,10 +83,9 @@ def from_bytes(data: bytes, days: Days) -> Alert:
     Raises:
         AlertError: it is no JSON object, or no alert.
     """
-    try:
-        return from_line(data)
-    except BAD:
-        pass
+    found: list[Alert] = []
+    if take_lines(iter((data,)), found) is None:
+        return found[0]
     try:
         value = jsonvalues.decode(data)
     except ValueError as error:

@@ -15,8 +15,7 @@ from typing import Any, BinaryIO, cast
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
 from rxalerts.wire.decoder import MAX_RECORD, Decoder
-from rxalerts.wire.jsonline import BAD as NOT_PLAIN
-from rxalerts.wire.jsonline import from_line
+from rxalerts.wire.jsonline import take_lines
 from rxalerts.wire.rejected import Rejected
 from rxalerts.wire.rejects import OnBad, Rejects
 from rxalerts.wire.unpack import Broken, Readable, is_packed, unpacked
@@ -88,10 +87,9 @@ def parse(data: bytes | str, *, date: Date | None = None) -> Alert:
     rxalerts.errors.AlertError: priority: missing
     """
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    try:
-        return from_line(raw)
-    except NOT_PLAIN:
-        pass
+    found: list[Alert] = []
+    if take_lines(iter((raw,)), found) is None:
+        return found[0]
     decoder = Decoder(date=date, max_record=max(MAX_RECORD, len(raw)))
     pieces = [*decoder.feed(raw), *decoder.close()]
     for piece in pieces:
@@ -134,6 +132,7 @@ class Reader(Iterator[Alert]):
             raise
         self._decoder = Decoder(date=date or self._first_day, max_record=max_record)
         self._alerts = self._iterate()
+        self._blocks = self._read()
 
     @property
     def rejected(self) -> int:
@@ -168,6 +167,7 @@ class Reader(Iterator[Alert]):
     def close(self) -> None:
         """Close the files that the reader opened; it gives no more alerts. May be called any number of times."""
         self._alerts.close()
+        self._blocks.close()
         self._close_files()
 
     def _close_files(self) -> None:
@@ -186,7 +186,15 @@ class Reader(Iterator[Alert]):
         self.path = name if isinstance(name, str) else ""
         return source
 
+    def blocks(self) -> Iterator[list[Alert]]:
+        """Return the alerts that are left in lists, as they are found together, for whoever can use many at once."""
+        return self._blocks
+
     def _iterate(self) -> Generator[Alert, None, None]:
+        for block in self._blocks:
+            yield from block
+
+    def _read(self) -> Generator[list[Alert], None, None]:
         decoder = self._decoder
         bad = 0
         try:
@@ -194,7 +202,7 @@ class Reader(Iterator[Alert]):
                 pieces = self._broken(chunk) if isinstance(chunk, Broken) else decoder.feed(chunk)
                 if decoder.rejected == bad:
                     self.read += len(pieces)
-                    yield from cast("list[Alert]", pieces)
+                    yield cast("list[Alert]", pieces)
                 else:
                     bad = decoder.rejected
                     yield from self._sift(pieces)
@@ -209,15 +217,20 @@ class Reader(Iterator[Alert]):
         decoder.rejected += 1
         return [*pieces, Rejected(decoder.line, decoder.offset, str(reason), b"")]
 
-    def _sift(self, pieces: list[Alert | Rejected]) -> Iterator[Alert]:
+    def _sift(self, pieces: list[Alert | Rejected]) -> Iterator[list[Alert]]:
+        """Yield the alerts in front of each rejected piece before that is dealt with, which may raise."""
+        alerts: list[Alert] = []
         for piece in pieces:
             if isinstance(piece, Rejected):
+                yield alerts
+                alerts = []
                 if len(self.first_rejects) < _FIRST:
                     self.first_rejects.append(piece)
                 self._rejects.add(piece)
             else:
                 self.read += 1
-                yield piece
+                alerts.append(piece)
+        yield alerts
 
     def _first_day(self) -> Date | None:
         """Return the day of a file's first line: that of its time stamp, less the midnights in the file.
