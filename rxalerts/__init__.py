@@ -1,7 +1,6 @@
 """Falco security alerts as ReactiveX streams: read, filter, format, deliver."""
 
-from importlib import import_module as _import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rxalerts._version import __version__ as __version__
 from rxalerts.alert import Alert as Alert
@@ -12,9 +11,9 @@ from rxalerts.errors import OptionError as OptionError
 from rxalerts.errors import RxAlertsError as RxAlertsError
 from rxalerts.errors import SinkError as SinkError
 from rxalerts.errors import SourceError as SourceError
-from rxalerts.flow.pulling import aiter as aiter
 from rxalerts.format import Format as Format
 from rxalerts.format import Formatted as Formatted
+from rxalerts.lazy import lazily as _lazily
 from rxalerts.pipeline import Pipeline as Pipeline
 from rxalerts.pipeline import Report as Report
 from rxalerts.pipeline import Route as Route
@@ -28,8 +27,13 @@ from rxalerts.wire import Rejected as Rejected
 from rxalerts.wire import parse as parse
 from rxalerts.wire import read as read
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # loaded when somebody asks for it, see rxalerts.lazy
+    from rxalerts import operators as operators
+    from rxalerts import sinks as sinks
+    from rxalerts import sources as sources
+    from rxalerts import testing as testing
     from rxalerts.config import load_config as load_config
+    from rxalerts.flow.pulling import aiter as aiter
     from rxalerts.notebook.charts import heatmap as heatmap
     from rxalerts.notebook.charts import timeline as timeline
     from rxalerts.notebook.charts import top as top
@@ -37,29 +41,5 @@ if TYPE_CHECKING:
     from rxalerts.notebook.frame import from_frame as from_frame
     from rxalerts.notebook.live import live as live
 
-# Loaded when somebody asks for it: not everyone wants YAML, polars (300 ms) or altair (300 ms).
-_LAZY = {
-    "load_config": "rxalerts.config",
-    "frame": "rxalerts.notebook.frame",
-    "from_frame": "rxalerts.notebook.frame",
-    "heatmap": "rxalerts.notebook.charts",
-    "live": "rxalerts.notebook.live",
-    "timeline": "rxalerts.notebook.charts",
-    "top": "rxalerts.notebook.charts",
-}
-
-
-# The families, for those who write `import rxalerts` and then `rxalerts.sinks`.
-_FAMILIES = {"operators", "sinks", "sources", "testing"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _FAMILIES:
-        return _import_module(f"rxalerts.{name}")
-    if name in _LAZY:
-        return getattr(_import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_FAMILIES})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _lazily(__name__)

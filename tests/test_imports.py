@@ -62,13 +62,15 @@ def test_help_is_printed_by_the_command() -> None:
 def exports(name: str) -> list[str]:
     """Return the public names of a package: what its __init__.py imports as itself (`from x import A as A`).
 
-    That is the form that type checkers take as a re-export (PEP 484), so no second list is needed.
+    That is the form that type checkers take as a re-export (PEP 484), so no second list is needed. The names of an
+    index (see rxalerts.lazy) are among them, the packages that it names are not.
     """
     tree = ast.parse(Path(str(import_module(name).__file__)).read_text())
     return [
         alias.name
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom)
+        for statement in tree.body
+        for node in (statement.body if isinstance(statement, ast.If) else [statement])
+        if isinstance(node, ast.ImportFrom) and node.module != name
         for alias in node.names
         if alias.asname == alias.name
     ]

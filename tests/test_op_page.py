@@ -16,8 +16,8 @@ OTHERS = {"compile_condition"}
 
 NAMES = sorted(
     name
-    for name, item in vars(operators).items()
-    if inspect.isfunction(item) and not name.startswith("_") and name not in OTHERS
+    for name in dir(operators)
+    if inspect.isfunction(getattr(operators, name)) and not name.startswith("_") and name not in OTHERS
 )
 
 

@@ -37,7 +37,7 @@ def channel_name(cls: type[Sink[Any]]) -> str:
 def exported() -> list[type[Sink[Any]]]:
     """Return every sink that rxalerts.sinks exports, by name."""
     found: list[type[Sink[Any]]] = []
-    for value in vars(sinks).values():
+    for value in [getattr(sinks, name) for name in dir(sinks)]:
         if isinstance(value, type) and issubclass(value, Sink):
             kind: type[Sink[Any]] = value  # pyright: ignore[reportUnknownVariableType]
             found.append(kind)

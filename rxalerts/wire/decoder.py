@@ -167,6 +167,8 @@ class Decoder(Pieces):
             taken = len(self._out) - known
             if taken:
                 pos = begin + sum(map(len, lines[count : count + taken])) + taken
+                self._line_at(buffer, begin)
+                self.line, self._counted = self.line + taken, pos
                 self._ends.append((buffer, self.offset, begin, pos))
                 count, begin = count + taken, pos
             while odd is not None:

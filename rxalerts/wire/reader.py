@@ -22,7 +22,7 @@ from rxalerts.wire.unpack import Broken, Readable, is_packed, unpacked
 
 __all__ = ["OnBad", "Reader", "parse", "read"]
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 18
 _FIRST = 10  # rejected pieces that a reader remembers
 _PRESCAN_LIMIT = 256 << 20
 _CLOCK = re.compile(rb"^(\d\d):(\d\d):(\d\d)\.\d{9}: ", re.MULTILINE)
