@@ -98,6 +98,7 @@ def _render(format: Format) -> Callable[[Observable[Alert | Formatted]], Observa
 
     def batch(items: Sequence[Alert | Formatted]) -> list[Formatted]:
         alerts = [item.alert if isinstance(item, Formatted) else item for item in items]
-        return [Formatted(alert, draw(alert), content_type) for alert in alerts]
+        lines = format.render_all(alerts)
+        return [Formatted(alert, line, content_type) for alert, line in zip(alerts, lines, strict=True)]
 
     return chained(step, "to_json" if format.json else "to_text", batch)

@@ -10,7 +10,7 @@ The default forms are byte for byte those of Falco 0.39 and later. ``style="clas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -116,6 +116,25 @@ class Format:
             data = _BREAKS.sub(_escape_bytes, data)
         alert._memo = (self._key, data)
         return data
+
+    def render_all(self, alerts: Sequence[Alert]) -> list[bytes]:
+        """Return the same for several alerts."""
+        key, result = self._key, list[bytes]()
+        for alert in alerts:
+            memo = alert._memo
+            if memo is not None and memo[0] == key:
+                result.append(memo[1])
+                continue
+            # Most of what is read is in Falco's form already: `_plain_json` and what is behind it, written out.
+            line = alert._line
+            if line is not None and key == _PLAIN_JSON and alert._extra is None and _BACKSLASH not in line:
+                match = LINES.get(alert._record.rule)
+                if match is not None and match(line) is not None and line.isascii():
+                    alert._memo = (key, line)
+                    result.append(line)
+                    continue
+            result.append(self.render(alert))
+        return result
 
 
 _PLAIN_JSON = 1

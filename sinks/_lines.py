@@ -8,6 +8,16 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 
+def joined(lines: Sequence[bytes]) -> bytes:
+    """Return the bytes of several lines, each with its newline."""
+    return b"\n".join([*lines, b""])
+
+
+def size_of(lines: Sequence[bytes]) -> int:
+    """Return how many bytes lines are, with their newlines."""
+    return sum(map(len, lines)) + len(lines)
+
+
 class LineWriter:
     """Writes whole lines with as few system calls as it can, and remembers where a failed one broke off.
 
@@ -19,12 +29,12 @@ class LineWriter:
         self.rest = b""
 
     def write(self, fd: int, lines: Sequence[bytes]) -> int:
-        """Write `lines`, each with its newline; returns how many are wholly written.
+        """Write `lines`, which have no newlines yet, each with one; returns how many are wholly written.
 
         Raises the OSError that stopped it with a `written` attribute that holds the same count.
         """
-        data = memoryview(b"".join(lines))
-        offset = len(lines[0]) - len(self.rest) if self.rest else 0
+        data = memoryview(joined(lines))
+        offset = len(lines[0]) + 1 - len(self.rest) if self.rest else 0
         try:
             while offset < len(data):
                 offset += _write_some(fd, data[offset:])
@@ -36,10 +46,10 @@ class LineWriter:
 
     def _tear(self, lines: Sequence[bytes], offset: int) -> int:
         """Remember what is left of the line that broke off at `offset`; returns how many are whole."""
-        ends = list(accumulate(map(len, lines)))
+        ends = list(accumulate(len(line) + 1 for line in lines))
         whole = sum(end <= offset for end in ends)
         begun = offset - (ends[whole - 1] if whole else 0)
-        self.rest = lines[whole][begun:] if begun and whole < len(lines) else b""
+        self.rest = (lines[whole] + b"\n")[begun:] if begun and whole < len(lines) else b""
         return whole
 
 

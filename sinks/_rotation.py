@@ -35,7 +35,7 @@ class Rotation:
         self._began = (self._began or status.st_mtime) if status.st_size else time.time()
 
     def room(self, fd: int, lines: Sequence[bytes]) -> int:
-        """Return how many of `lines` may go into the file before it has to be rotated; 0: rotate first."""
+        """Return how many of `lines`, whose newlines come on top, may go into the file; 0: rotate it first."""
         if self._max_bytes is None and self._max_seconds is None:
             return len(lines)
         size = os.fstat(fd).st_size
@@ -44,9 +44,9 @@ class Rotation:
         if self._max_bytes is None:
             return len(lines)
         for count, line in enumerate(lines):
-            if size and size + len(line) > self._max_bytes:
+            if size and size + len(line) + 1 > self._max_bytes:
                 return count
-            size += len(line)
+            size += len(line) + 1
         return len(lines)
 
     def rotate(self, path: str) -> None:

@@ -16,7 +16,7 @@ from rxalerts.flow.channel import Batch, Channel, Retryable
 from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.format import Formatted
-from rxalerts.sinks._lines import LineWriter
+from rxalerts.sinks._lines import LineWriter, size_of
 from rxalerts.sinks._rotation import Rotation
 
 log = logging.getLogger("rxalerts")
@@ -96,7 +96,7 @@ class _FileChannel(Channel):
         lines = self._sink.lines(batch.items)
         if self._buffering:
             self._lines += lines
-            self._size += sum(map(len, lines))
+            self._size += size_of(lines)
             self.pending = len(self._lines)
             batch.done(len(lines))
             if self._size >= _BUFFER:
@@ -127,7 +127,7 @@ class _FileChannel(Channel):
     # -- how ------------------------------------------------------------------------------------------------
 
     def _keep(self, done: int) -> None:
-        self._size -= sum(map(len, self._lines[:done]))
+        self._size -= size_of(self._lines[:done])
         del self._lines[:done]
         self.pending = len(self._lines)
 

@@ -14,7 +14,7 @@ from rxalerts.flow.channel import Batch, Channel, Fatal, Gone
 from rxalerts.flow.options import option
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.format import Formatted
-from rxalerts.sinks._lines import LineWriter
+from rxalerts.sinks._lines import LineWriter, joined, size_of
 
 # What stdio buffers at most when it does not write to a terminal.
 _BUFFER = 1 << 16
@@ -73,7 +73,7 @@ class _StdoutChannel(Channel):
             self._push(lines, batch.done)
             return
         self._lines += lines
-        self._size += sum(map(len, lines))
+        self._size += size_of(lines)
         self.pending = len(self._lines)
         batch.done(len(lines))
         if self._size >= _BUFFER:
@@ -84,7 +84,7 @@ class _StdoutChannel(Channel):
             self._push(self._lines, self._keep)
 
     def _keep(self, done: int) -> None:
-        self._size -= sum(map(len, self._lines[:done]))
+        self._size -= size_of(self._lines[:done])
         del self._lines[:done]
         self.pending = len(self._lines)
 
@@ -94,7 +94,7 @@ class _StdoutChannel(Channel):
             if self._fd >= 0:
                 done(self._writer.write(self._fd, lines))
                 return
-            self._stream.write(b"".join(lines).decode("utf-8", "replace"))
+            self._stream.write(joined(lines).decode("utf-8", "replace"))
             self._stream.flush()
             done(len(lines))
         except BrokenPipeError as error:

@@ -29,7 +29,8 @@ Batch = Callable[[Sequence[Any]], Sequence[Any]]
 class Chain(Stream[B]):
     """The items of `root` after `steps`; what a step raises ends the stream with `on_error`, as in reactivex.
 
-    `names` says what the steps are, for people. `batches` are the same steps for lists, None where there is no such form.
+    `names` says what the steps are, for people. `batches` are the same steps for lists, None where there is no such
+    form.
     """
 
     def __init__(

@@ -180,9 +180,10 @@ class Mailbox:
         return outcome
 
     def offer_all(self, items: Sequence[Any], seq: int = 0, mark: Mark | None = None) -> Offer:
-        """Do the same with several, all of one emission; returns what became of the last one, or the first that matters.
+        """Do the same with several, all of one emission.
 
-        PRESSED: some of them are beyond the capacity; OVERFLOW: some of them were refused, as with FAIL.
+        Returns PRESSED if some of them are beyond the capacity, OVERFLOW if some were refused under FAIL, and else
+        ACCEPTED, whatever was dropped for them.
         """
         with self._lock:
             queue, spare = self._fifo, self._room - self._in_hand - len(items)

@@ -245,9 +245,9 @@ class Sink(ObserverBase[T_contra]):
         return self._render(item)
 
     def lines(self, items: Sequence[Any]) -> list[bytes]:
-        """Return the same for several alerts, each with a newline."""
+        """Return the same for several alerts."""
         render = self._render
-        return [(item.data if type(item) is Formatted else render(item)) + b"\n" for item in items]
+        return [item.data if type(item) is Formatted else render(item) for item in items]
 
     # -- what a stream calls --------------------------------------------------------------------------------
 

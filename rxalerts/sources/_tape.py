@@ -93,7 +93,7 @@ class Tape:
         return alerts if since is None and self._until is None else _between(alerts, since, self._until)
 
     def blocks(self) -> Iterator[list[Alert]] | None:
-        """Return what is left of the alerts that were opened in lists; None where they have to be looked at one by one."""
+        """Return what is left of the alerts that were opened in lists; None where they are looked at one by one."""
         if len(self._readers) > 1 or self._since is not None or self._until is not None:
             return None
         return self._readers[0].blocks()

@@ -1,7 +1,7 @@
 """Bytes in pieces of any size -> alerts, and what is no alert.
 
-Plain lines of JSON are taken many at a time (`_lines`). Everything else goes through `_slow`, one piece after the other: an
-object that may span lines, or a line of text. Wherever the input is cut into pieces, the result is the same.
+Plain lines of JSON are taken in one go (`take_lines`). Everything else goes through `_slow`, one piece after the
+other: an object that may span lines, or a line of text. Wherever the input is cut into pieces, the result is the same.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date as Date
+from typing import cast
 
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
@@ -34,6 +35,7 @@ _ANY_START = re.compile(ANY_START.pattern.encode())
 _JSON_START = re.compile(JSON_START.pattern.encode())
 _TEXT_START = re.compile(TEXT_START.pattern.encode())
 _BRACE = ord("{")
+_NEWLINE = ord("\n")
 # How often one line is searched again from just behind a false start: bounds the time that garbage can take.
 _MAX_TRIES = 16
 _FALCO = b"falco"
@@ -138,50 +140,33 @@ class Decoder(Pieces):
         """Read the pieces of a buffer, whose first byte is at `offset`; keep what is not complete."""
         self._waiting = False
         size = len(buffer)
-        cut = buffer.rfind(b"\n", pos) + 1
-        if cut:
-            pos = self._lines(buffer, pos, cut)
-        while 0 <= pos < size:
-            if pos == cut and buffer[pos] == _BRACE and not _may_end(buffer) and size - pos <= self.max_record:
-                # Most likely a plain line: searching for the object's end can wait until the line's is here.
+        longest = min(size, self.max_record)
+        out = cast("list[Alert]", self._out)
+        while pos < size:
+            start, known = pos, len(out)
+            pos = take_lines(buffer, pos, longest, out)
+            if pos > start:
+                self._ends.append((buffer, self.offset, start, pos))
+                self._line_at(buffer, start)
+                self.line, self._counted = self.line + len(out) - known, pos
+                if pos == size:
+                    break
+            newline = buffer.find(b"\n", pos)
+            if newline < 0 and self._may_wait(buffer, pos):
                 pos = self._keep(buffer, pos, waiting=True)
             else:
-                pos = self._slow(buffer, pos, -1)
-        if pos >= 0:
-            self._forget(buffer, size)
+                pos = self._slow(buffer, pos, newline)
+            if pos < 0:
+                return
+        self._forget(buffer, size)
 
-    def _lines(self, buffer: bytes, pos: int, cut: int) -> int:
-        """Read the lines from `pos` to `cut`, the plain ones among them in one go.
+    def _may_wait(self, buffer: bytes, pos: int) -> bool:
+        """Tell whether what stands at `pos`, whose line has not ended, is most likely the beginning of a plain line.
 
-        Returns:
-            where the next piece begins, which may be behind `cut`; -1 if more input is needed.
+        Searching for the end of the object can wait then until the end of the line is here.
         """
-        lines = buffer[pos : cut - 1].split(b"\n")
-        plain = iter(lines)
-        if cut - pos > self.max_record:
-            plain = iter([line if len(line) <= self.max_record else b"" for line in lines])
-        count, begin = 0, pos  # so many lines are behind us, and the next one begins here
-        while True:
-            known = len(self._out)
-            odd = take_lines(plain, self._out)
-            taken = len(self._out) - known
-            if taken:
-                pos = begin + sum(map(len, lines[count : count + taken])) + taken
-                self._line_at(buffer, begin)
-                self.line, self._counted = self.line + taken, pos
-                self._ends.append((buffer, self.offset, begin, pos))
-                count, begin = count + taken, pos
-            while odd is not None:
-                end = begin + len(lines[count])
-                while pos <= end:
-                    pos = self._slow(buffer, pos, end)
-                    if pos < 0:
-                        return -1
-                count, begin = count + 1, end + 1
-                # The piece may have gone beyond its line.
-                odd = next(plain, None) if pos > begin else None
-            if count == len(lines):
-                return pos
+        at_start = pos == 0 or buffer[pos - 1] == _NEWLINE
+        return at_start and buffer[pos] == _BRACE and not _may_end(buffer) and len(buffer) - pos <= self.max_record
 
     def _slow(self, buffer: bytes, pos: int, newline: int) -> int:
         """Read one piece, which begins at `pos` on a line that ends at `newline` (-1: it has not ended yet).

@@ -10,7 +10,7 @@ not take goes through `from_object`, which knows every era's forms and names the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -24,7 +24,7 @@ from rxalerts.record import FIELDS, PREFIX, Record
 from rxalerts.timestamps import KNOWN_SECONDS, SECOND, check_ns, format_rfc3339, parse_rfc3339
 from rxalerts.wire.days import Days
 
-__all__ = ["from_bytes", "from_object", "take_lines"]
+__all__ = ["from_bytes", "from_object", "take_lines", "take_one"]
 
 # What is raised for a line that must take the slower road.
 _BAD = (msgspec.MsgspecError, ValueError, KeyError, RecursionError)
@@ -35,18 +35,26 @@ _BRACE = ord("{")
 _TEXTS = ("hostname", "message", "output", "rule", "source")
 
 
-def take_lines(lines: Iterator[bytes], out: list[Alert]) -> bytes | None:
+def take_lines(buffer: bytes, pos: int, longest: int, out: list[Alert]) -> int:
     """Append to `out` the alerts in lines of one JSON object with known keys each.
 
-    Returns the first line that is anything else, which is then consumed; None: all were taken.
+    Args:
+        buffer: the lines.
+        pos: where the first one begins.
+        longest: longer ones are not taken, in bytes.
+        out: where the alerts go.
+
+    Returns:
+        where the first line begins that is anything else, or has not ended; the buffer's end if all were taken.
     """
-    append = out.append
-    for line in lines:
+    append, find = out.append, buffer.find
+    while 0 <= (newline := find(b"\n", pos)) <= pos + longest:
+        line = buffer[pos:newline]
         try:
             record = _decode(line)
             priority = BY_LABEL[record.priority]
             if record.rule.__class__ is not str:
-                return line
+                break
             # Alert._make, written out: a call is a tenth of the cost of reading an alert.
             alert = _new(Alert)
             alert._line = line
@@ -64,13 +72,21 @@ def take_lines(lines: Iterator[bytes], out: list[Alert]) -> bytes | None:
             if fields is not UNSET:
                 # msgspec has checked all of it but that it is an object, and the encoding of its strings.
                 if bytes(fields)[0] != _BRACE or not (line.isascii() or line.decode()):
-                    return line
+                    break
                 alert._fields = fields
                 record.output_fields = UNSET
         except _BAD:
-            return line
+            break
         append(alert)
-    return None
+        pos = newline + 1
+    return pos
+
+
+def take_one(data: bytes) -> Alert | None:
+    """Return the alert in one JSON object with known keys; None if it is anything else."""
+    found: list[Alert] = []
+    size = len(data)
+    return found[0] if take_lines(data + b"\n", 0, size, found) == size + 1 and len(found) == 1 else None
 
 
 def from_bytes(data: bytes, days: Days) -> Alert:
@@ -83,9 +99,9 @@ def from_bytes(data: bytes, days: Days) -> Alert:
     Raises:
         AlertError: it is no JSON object, or no alert.
     """
-    found: list[Alert] = []
-    if take_lines(iter((data,)), found) is None:
-        return found[0]
+    alert = take_one(data)
+    if alert is not None:
+        return alert
     try:
         value = jsonvalues.decode(data)
     except ValueError as error:

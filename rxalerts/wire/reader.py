@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
 from rxalerts.wire.decoder import MAX_RECORD, Decoder
-from rxalerts.wire.jsonline import take_lines
+from rxalerts.wire.jsonline import take_one
 from rxalerts.wire.rejected import Rejected
 from rxalerts.wire.rejects import OnBad, Rejects
 from rxalerts.wire.unpack import Broken, Readable, is_packed, unpacked
@@ -87,9 +87,9 @@ def parse(data: bytes | str, *, date: Date | None = None) -> Alert:
     rxalerts.errors.AlertError: priority: missing
     """
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    found: list[Alert] = []
-    if take_lines(iter((raw,)), found) is None:
-        return found[0]
+    alert = take_one(raw)
+    if alert is not None:
+        return alert
     decoder = Decoder(date=date, max_record=max(MAX_RECORD, len(raw)))
     pieces = [*decoder.feed(raw), *decoder.close()]
     for piece in pieces:
