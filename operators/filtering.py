@@ -46,7 +46,7 @@ def at_least(priority: str | int | Priority) -> Callable[[Observable[A]], Observ
 
         return each
 
-    def batch(alerts: Sequence[A]) -> list[A]:
+    def batch(alerts: Sequence[A]) -> Sequence[A]:
         return [alert for alert in alerts if alert.priority <= limit]
 
     return chained(step, f"at_least {limit}", batch)

@@ -80,7 +80,7 @@ class Chain(Stream[B]):
 def chained(
     step: Callable[[Callable[[B], None]], Callable[[A], None]],
     name: str = "",
-    batch: Callable[[Sequence[A]], Sequence[B]] | None = None,
+    batch: Batch | None = None,
 ) -> Callable[[Observable[A]], Observable[B]]:
     """Make an operator of a step.
 

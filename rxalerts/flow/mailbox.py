@@ -189,6 +189,7 @@ class Mailbox:
             queue, spare = self._fifo, self._room - self._in_hand - len(items)
             fits = queue is not None and len(queue) <= spare
             shed: list[Entry] = []
+            waker: Callable[[], None] | None = None
             if not fits and self._sheds and queue is not None and self._room and len(queue) >= len(items):
                 shed = [queue.popleft() for _ in range(len(queue) - spare)]
                 self._left += len(shed)
@@ -202,7 +203,8 @@ class Mailbox:
                         held = self._held(mark, seq)
                 now = self._clock()
                 queue.extend([(item, now, seq, held) for item in items])
-                waker = self._wake() if self._waker is not None else None
+                if self._waker is not None:
+                    waker = self._wake()
         if not fits:
             outcomes = {self.offer(item, seq, mark) for item in items}
             grave = outcomes & {Offer.PRESSED, Offer.OVERFLOW}

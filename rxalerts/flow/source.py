@@ -48,6 +48,7 @@ class Emitter(Generic[T]):
 
     def __init__(self, observer: ObserverBase[T], mark: Watermark | None = None) -> None:
         self._observer = observer
+        self._many: BatchObserver[T] | None = observer if isinstance(observer, BatchObserver) else None
         self._mark = mark
         self._scope = Scope(mark)
         self.stopped = threading.Event()
@@ -90,12 +91,12 @@ class Emitter(Generic[T]):
 
         Returns how many were emitted: all of them, unless the source is asked to end.
         """
-        observer, scope, mark = self._observer, self._scope, self._mark
+        many, scope, mark = self._many, self._scope, self._mark
         before = scope.seq
         start = 0
         while start < len(items) and not self._stopping:
-            room = observer.room if isinstance(observer, BatchObserver) else 0
-            if room < 2:
+            room = 0 if many is None else many.room
+            if many is None or room < 2:
                 self._emit(items[start : start + 1] if room else items[start:])
                 start += 1 if room else len(items)
                 continue
@@ -103,7 +104,7 @@ class Emitter(Generic[T]):
             with scope:
                 # The first one's number stands for all: the earliest is what holds back a watermark.
                 scope.seq += 1
-                observer.on_batch(part)
+                many.on_batch(part)
                 scope.seq += len(part) - 1
             if mark is not None:
                 mark.emitted(scope.seq)
@@ -137,12 +138,11 @@ class Emitter(Generic[T]):
         on an event loop with `await scope.wait_async()`.
         """
         scope = Scope(mark or self._mark, start)
-        observer = self._observer
-        on_next = observer.on_next
+        on_next, many = self._observer.on_next, self._many
         pressed = scope.pressed
         with scope:
-            if isinstance(observer, BatchObserver) and observer.room >= len(items) - start > 1:
-                observer.on_batch(items[start:])
+            if many is not None and many.room >= len(items) - start > 1:
+                many.on_batch(items[start:])
                 scope.seq = len(items)
                 return scope
             for item in islice(items, start, None):
