@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import time as clock
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from hashlib import blake2b
 from operator import index
@@ -27,7 +27,7 @@ from rxalerts.display import html_of
 from rxalerts.errors import AlertError
 from rxalerts.format import JSON, cached_format
 from rxalerts.priority import LABELS, Priority
-from rxalerts.record import FIELDS, INTERNAL, PREFIX, Record, strip_prefix
+from rxalerts.record import DEMAND, FIELDS, INTERNAL, PREFIX, Record, decode_record, strip_prefix
 from rxalerts.timestamps import check_ns, format_iso8601, format_local, format_rfc3339, parse_rfc3339
 
 __all__ = ["Alert"]
@@ -66,13 +66,14 @@ class Alert:
     True
     """
 
-    __slots__ = ("_extra", "_fields", "_line", "_memo", "_ns", "_priority", "_record")
+    __slots__ = ("_extra", "_fields", "_kept", "_line", "_memo", "_ns", "_priority", "_shape")
 
-    _record: Record
+    _kept: Record | None  # None: it is what the line says
     _priority: Priority
     _ns: int | None  # the time, as soon as somebody has asked for it
     _fields: bytes | msgspec.Raw | None  # the output_fields as they were read
-    _line: bytes | None  # the JSON line that was read, if the record still says the same
+    _line: bytes | None  # the JSON line that was read, if the record says the same
+    _shape: Callable[[bytes], object] | None  # matches the rule's lines in Falco's form, if it was known by then
     _extra: dict[str, Any] | None
     _memo: tuple[int, bytes] | None  # the last rendering, behind the key of its format
 
@@ -94,7 +95,7 @@ class Alert:
     ) -> None:
         self._priority = _priority(priority)
         self._ns = _time_ns(clock.time_ns() if time is None else time)
-        record = self._record = Record(
+        record = self._kept = Record(
             hostname=_string("hostname", _default_hostname() if hostname is None else hostname),
             output_fields=cast("msgspec.Raw", _object("output_fields", output_fields)),
             priority=LABELS[self._priority],
@@ -103,7 +104,7 @@ class Alert:
             tags=_tags(tags),
             time=format_rfc3339(self.time_ns),
         )
-        self._fields = self._line = self._memo = None
+        self._fields = self._line = self._memo = self._shape = None
         self._extra = _extra(extra)
         message = _string("message", message) or rule
         if output is not None:
@@ -125,13 +126,26 @@ class Alert:
     ) -> Alert:
         """Return an alert around a record whose values are known to be right."""
         alert = cls.__new__(cls)
-        alert._record = record
+        alert._kept = record
         alert._priority = priority
         alert._ns = time_ns
         alert._fields = fields
         alert._extra = extra
-        alert._line = alert._memo = None
+        alert._line = alert._memo = alert._shape = None
         return alert
+
+    @property
+    def _record(self) -> Record:
+        """Return what the alert is made of; of one that was read as a line it may have to be made first."""
+        record = self._kept
+        if record is None:
+            DEMAND.asked += 1
+            record = decode_record(cast("bytes", self._line))
+            if record.output_fields is not UNSET:
+                self._fields = record.output_fields
+                record.output_fields = UNSET
+            self._kept = record
+        return record
 
     @property
     def rule(self) -> str:
@@ -335,8 +349,9 @@ class Alert:
         return f"Alert({self.rule!r}, {LABELS[self._priority]!r}, {shown!r}, time={self.time!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        record = self._record
         fields = None if self._fields is None else bytes(self._fields)
-        return (Alert._make, (self._record, self._priority, self.time_ns, fields, self._extra))
+        return (Alert._make, (record, self._priority, self.time_ns, fields, self._extra))
 
 
 _REPLACEABLE = {*FIELDS, "extra"} - {"uuid"}

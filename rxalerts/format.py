@@ -126,10 +126,9 @@ class Format:
                 result.append(memo[1])
                 continue
             # Most of what is read is in Falco's form already: `_plain_json` and what is behind it, written out.
-            line = alert._line
-            if line is not None and key == _PLAIN_JSON and alert._extra is None and _BACKSLASH not in line:
-                match = LINES.get(alert._record.rule)
-                if match is not None and match(line) is not None and line.isascii():
+            line, shape = alert._line, alert._shape
+            if line is not None and shape is not None and key == _PLAIN_JSON and alert._extra is None:
+                if _BACKSLASH not in line and shape(line) is not None and line.isascii():
                     alert._memo = (key, line)
                     result.append(line)
                     continue
@@ -191,11 +190,12 @@ class Formatted(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 def _plain_json(alert: Alert) -> bytes:
-    record, line = alert._record, alert._line
-    if line is not None:
-        match = LINES.get(record.rule)
-        if match is not None and _BACKSLASH not in line and match(line) is not None:
+    line = alert._line
+    if line is not None and _BACKSLASH not in line:
+        shape = alert._shape or LINES.get(alert._record.rule)
+        if shape is not None and shape(line) is not None:
             return line
+    record = alert._record
     raw = alert._fields
     rule = record.rule if isinstance(record.rule, str) else ""
     data = _by_struct(record, rule, raw) if raw is not None else jsonvalues.encode(record)

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from rxalerts.priority import LABELS
 
-__all__ = ["ANY_START", "FIELDS", "INTERNAL", "JSON_START", "PREFIX", "TEXT_START", "Record", "strip_prefix"]
+__all__ = [
+    "ANY_START",
+    "DEMAND",
+    "FIELDS",
+    "INTERNAL",
+    "JSON_START",
+    "PREFIX",
+    "TEXT_START",
+    "Demand",
+    "Record",
+    "decode_record",
+    "strip_prefix",
+]
 
 INTERNAL = "internal"
 """The source of the alerts that Falco raises about itself; their output has no time and priority in front."""
@@ -44,6 +57,47 @@ class Record(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False)
     time: str
     uuid: str | UnsetType | None = UNSET
 
+
+decode_record: Callable[[bytes], Record] = msgspec.json.Decoder(Record).decode
+"""Decodes a line of JSON with known keys only, or raises a MsgspecError; the ``output_fields`` stay raw."""
+
+
+class Demand:
+    """Tells readers whether alerts are asked for more than their line and their priority.
+
+    An alert that was read as a line can be made of that line again. Where nothing but its priority is looked at, it
+    is best not to keep its record: ten strings per alert that wait in mailboxes until they have left the processor's
+    cache. Where everybody asks for fields, decoding twice would cost more. What was asked for lately decides.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        """How many records were made again since the last decision."""
+        self._without = 0
+        self._keep = 0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the records of what is read next are to be kept."""
+        return self._keep > 0
+
+    def read(self, count: int) -> None:
+        """Note that so many alerts were read, and decide about the next ones."""
+        if self._keep > 0:
+            self._keep -= count
+            return
+        self._without += count
+        if self._without >= _ENOUGH:
+            if 2 * self.asked > self._without:
+                # Once in a while it is tried without again: who keeps everything is asked nothing.
+                self._keep = 16 * self._without
+            self.asked = self._without = 0
+
+
+_ENOUGH = 64
+
+DEMAND = Demand()
+"""That of this process: it decides about speed, never about what comes out."""
 
 FIELDS: tuple[str, ...] = Record.__struct_fields__
 """The keys that a record has; every other one is an alert's `extra`."""

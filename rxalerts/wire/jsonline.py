@@ -10,7 +10,6 @@ not take goes through `from_object`, which knows every era's forms and names the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -20,7 +19,8 @@ from rxalerts import jsonvalues
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
 from rxalerts.priority import BY_LABEL, LABELS, Priority
-from rxalerts.record import FIELDS, PREFIX, Record
+from rxalerts.record import DEMAND, FIELDS, PREFIX, Record, decode_record
+from rxalerts.shapes import LINES
 from rxalerts.timestamps import KNOWN_SECONDS, SECOND, check_ns, format_rfc3339, parse_rfc3339
 from rxalerts.wire.days import Days
 
@@ -29,7 +29,6 @@ __all__ = ["from_bytes", "from_object", "take_lines", "take_one"]
 # What is raised for a line that must take the slower road.
 _BAD = (msgspec.MsgspecError, ValueError, KeyError, RecursionError)
 
-_decode: Callable[[bytes], Record] = msgspec.json.Decoder(Record).decode
 _new = Alert.__new__
 _BRACE = ord("{")
 _TEXTS = ("hostname", "message", "output", "rule", "source")
@@ -47,38 +46,44 @@ def take_lines(buffer: bytes, pos: int, longest: int, out: list[Alert]) -> int:
     Returns:
         where the first line begins that is anything else, or has not ended; the buffer's end if all were taken.
     """
-    append, find = out.append, buffer.find
+    append, find, shape_of = out.append, buffer.find, LINES.get
+    known, keeps = len(out), DEMAND.keeps
     while 0 <= (newline := find(b"\n", pos)) <= pos + longest:
         line = buffer[pos:newline]
         try:
-            record = _decode(line)
+            record = decode_record(line)
             priority = BY_LABEL[record.priority]
             if record.rule.__class__ is not str:
                 break
             # Alert._make, written out: a call is a tenth of the cost of reading an alert.
             alert = _new(Alert)
             alert._line = line
-            alert._record = record
+            alert._shape = shape_of(record.rule)
             alert._priority = priority
-            alert._extra = alert._memo = alert._fields = alert._ns = None
+            alert._extra = alert._memo = alert._fields = alert._kept = alert._ns = None
             text = record.time
             digits = text[20:29]
             if not (text[:20] in KNOWN_SECONDS and text[29:] == "Z" and digits.isdigit() and digits.isascii()):
                 alert._ns = parse_rfc3339(text)
                 record.time = format_rfc3339(alert._ns)
                 if text != record.time:
-                    alert._line = None
+                    alert._line = alert._shape = None
+                    alert._kept = record
             fields = record.output_fields
             if fields is not UNSET:
                 # msgspec has checked all of it but that it is an object, and the encoding of its strings.
                 if bytes(fields)[0] != _BRACE or not (line.isascii() or line.decode()):
                     break
-                alert._fields = fields
-                record.output_fields = UNSET
+                if keeps or alert._kept is not None:
+                    alert._fields = fields
+                    record.output_fields = UNSET
+            if keeps:
+                alert._kept = record
         except _BAD:
             break
         append(alert)
         pos = newline + 1
+    DEMAND.read(len(out) - known)
     return pos
 
 
