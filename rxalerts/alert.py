@@ -75,7 +75,7 @@ class Alert:
     _line: bytes | None  # the JSON line that was read, if the record says the same
     _shape: Callable[[bytes], object] | None  # matches the rule's lines in Falco's form, if it was known by then
     _extra: dict[str, Any] | None
-    _memo: tuple[int, bytes] | None  # the last rendering, behind the key of its format
+    _memo: tuple[int, bytes | None] | None  # the last rendering, behind the key of its format; None: the line
 
     _repr_html_ = html_of
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET
@@ -105,7 +105,7 @@ class Format:
         except AttributeError:
             raise TypeError(f"a {type(alert).__name__} is no alert and cannot be rendered: {alert!r:.100}") from None
         if memo is not None and memo[0] == self._key:
-            return memo[1]
+            return memo[1] or cast("bytes", alert._line)
         if self._key == _PLAIN_JSON and alert._extra is None:
             data = _plain_json(alert)
         elif self.json:
@@ -114,7 +114,7 @@ class Format:
             data = _text(alert, self.iso8601).encode("utf-8", "replace")
         if self.json and not data.isascii():
             data = _BREAKS.sub(_escape_bytes, data)
-        alert._memo = (self._key, data)
+        alert._memo = AS_READ if data is alert._line else (self._key, data)
         return data
 
     def render_all(self, alerts: Sequence[Alert]) -> list[bytes]:
@@ -123,13 +123,13 @@ class Format:
         for alert in alerts:
             memo = alert._memo
             if memo is not None and memo[0] == key:
-                result.append(memo[1])
+                result.append(memo[1] or cast("bytes", alert._line))
                 continue
             # Most of what is read is in Falco's form already: `_plain_json` and what is behind it, written out.
             line, shape = alert._line, alert._shape
             if line is not None and shape is not None and key == _PLAIN_JSON and alert._extra is None:
                 if _BACKSLASH not in line and shape(line) is not None and line.isascii():
-                    alert._memo = (key, line)
+                    alert._memo = AS_READ
                     result.append(line)
                     continue
             result.append(self.render(alert))
@@ -138,6 +138,9 @@ class Format:
 
 _PLAIN_JSON = 1
 """The key of JSON with no switch touched."""
+
+AS_READ = (_PLAIN_JSON, None)
+"""What an alert remembers when its line is that JSON already: one for all, instead of one each."""
 
 TEXT = Format()
 """Falco's default: a line of text."""

@@ -11,6 +11,7 @@ import ast
 import importlib
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 __all__ = ["lazily"]
@@ -29,7 +30,14 @@ def lazily(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]
     module = sys.modules[package]
     index = _index(module.__spec__.loader.get_source(package))  # type: ignore[union-attr]  # pyright: ignore
 
+    def public() -> list[str]:
+        here = {key for key, value in vars(module).items() if key[0] != "_" and not isinstance(value, ModuleType)}
+        return sorted((here | index.keys()) - {"TYPE_CHECKING"})
+
     def find(name: str) -> Any:
+        if name == "__all__":
+            # What `from … import *` asks for.
+            return public()
         if name not in index:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         where, what = index[name]

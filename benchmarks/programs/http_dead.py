@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp  # noqa: F401 - what loading it takes is no matter of rates
 from null_sink import CountingSink
 
 import rxalerts as rxa

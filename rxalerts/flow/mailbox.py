@@ -84,6 +84,7 @@ class Mailbox:
         patience: with BLOCK, seconds that a source waits before `then` applies; None: as long as it takes.
         then: the policy that applies when the patience is over.
         on_drop: called with (item, reason) for every item that is dropped, outside of the lock.
+        heard: whether anybody wants to hear of more than the first item of a spell of overflow; asked at each drop.
         clock: monotonic seconds, for tests.
 
     >>> box = Mailbox(capacity=2, on_full=Overflow.DROP_OLDEST)
@@ -102,6 +103,7 @@ class Mailbox:
         patience: float | None = None,
         then: Overflow = Overflow.DROP_NEWEST,
         on_drop: Callable[[Any, str], None] | None = None,
+        heard: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.capacity = 1 if on_full is Overflow.LATEST else capacity
@@ -109,6 +111,7 @@ class Mailbox:
         self._patience = patience
         self._then = then
         self._on_drop = on_drop
+        self._heard = heard
         self._clock = clock
         self._lock = threading.Lock()
         lowest = Overflow.DROP_LOWEST in (on_full, then)
@@ -175,7 +178,7 @@ class Mailbox:
                 waker = self._wake()
         if waker is not None:
             waker()
-        if outcome is not Offer.ACCEPTED:
+        if outcome is not Offer.ACCEPTED and (self._spell <= 1 or evicted is None or evicted[3] or self._heard()):
             self._report(outcome, item, evicted)
         return outcome
 
@@ -211,7 +214,8 @@ class Mailbox:
             return grave.pop() if grave else Offer.ACCEPTED
         if waker is not None:
             waker()
-        for entry in shed:
+        first = self._spell <= len(shed)
+        for entry in shed if first or self._heard() else [entry for entry in shed if entry[3]]:
             self._report(Offer.REPLACED, None, entry)
         return Offer.ACCEPTED
 

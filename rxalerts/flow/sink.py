@@ -197,6 +197,7 @@ class Sink(ObserverBase[T_contra]):
                 patience=self.block_timeout,
                 then=Overflow(self.then),
                 on_drop=self._dropped,
+                heard=self._is_heard,
                 clock=self._clock,
             )
         # SQLite (30 ms) is loaded only by those who need it.
@@ -563,10 +564,14 @@ class Sink(ObserverBase[T_contra]):
         if reason == "overflow" and (since := self.mailbox.losing_since) != self._warned_loss:
             self._warned_loss = since
             log.warning("%s: full (%d alerts): dropping (%s)", self.name, self.capacity, self.on_full)
-        if self._dead.observed or self._dead_box is not None:
+        if self._is_heard():
             worker, now = self.supervisor, time.time()
             detail = worker.last_error or ""
             self._bury(DeadLetter(item, reason, detail, worker.failures, now, now - worker.failing_for), _nothing)
+
+    def _is_heard(self) -> bool:
+        """Whether dead letters go anywhere."""
+        return self._dead.observed or self._dead_box is not None
 
     def _bury(self, letter: DeadLetter, done: Callable[[], None]) -> None:
         self._dead.emit(letter)

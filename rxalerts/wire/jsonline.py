@@ -53,12 +53,13 @@ def take_lines(buffer: bytes, pos: int, longest: int, out: list[Alert]) -> int:
         try:
             record = decode_record(line)
             priority = BY_LABEL[record.priority]
-            if record.rule.__class__ is not str:
+            rule = record.rule
+            if rule.__class__ is not str:
                 break
             # Alert._make, written out: a call is a tenth of the cost of reading an alert.
             alert = _new(Alert)
             alert._line = line
-            alert._shape = shape_of(record.rule)
+            alert._shape = shape_of(rule)
             alert._priority = priority
             alert._extra = alert._memo = alert._fields = alert._kept = alert._ns = None
             text = record.time
