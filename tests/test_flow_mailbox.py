@@ -23,6 +23,7 @@ class Item:
 
     number: int
     priority: Priority
+    seq: int = 0
 
 
 class MailboxMachine(RuleBasedStateMachine):
@@ -57,11 +58,33 @@ class MailboxMachine(RuleBasedStateMachine):
     def offer(self, priority: Priority) -> None:
         """Offer an item, as a source does."""
         self.number += 1
-        item = Item(self.number, priority)
+        item = Item(self.number, priority, self.number)
         outcome = self.box.offer(item, self.number, self.mark)
         self.mark.emitted(self.number)
         self.received += 1
         assert outcome is self.expected(item)
+
+    @rule(priorities=st.lists(st.sampled_from(Priority), min_size=1, max_size=8))
+    def offer_all(self, priorities: list[Priority]) -> None:
+        """Offer several items of one emission: the same as one after the other."""
+        seq = self.number + 1
+        items = [Item(seq + index, priority, seq) for index, priority in enumerate(priorities)]
+        self.number += len(items)
+        outcome = self.box.offer_all(items, seq, self.mark)
+        self.mark.emitted(self.number)
+        self.received += len(items)
+        outcomes = [self.expected(item) for item in items]
+        grave = [each for each in outcomes if each in (Offer.PRESSED, Offer.OVERFLOW)]
+        assert outcome is (grave[0] if grave else Offer.ACCEPTED)
+
+    @invariant()
+    def room_is_what_it_takes_without_pressing(self) -> None:
+        """With `block` the free places, none when closed; other policies never press."""
+        if self.policy is Overflow.BLOCK:
+            free = self.capacity - len(self.waiting) - len(self.hand)
+            assert self.box.room == (0 if self.closed else max(0, free))
+        else:
+            assert self.box.room > 1_000_000
 
     def expected(self, item: Item) -> Offer:
         """Do the same to the model, and return what the mailbox has to answer."""
@@ -167,7 +190,7 @@ class MailboxMachine(RuleBasedStateMachine):
     @invariant()
     def watermark_is_below_the_oldest_inside(self) -> None:
         """What is inside holds the watermark back; what was dropped does not."""
-        oldest = min((item.number for item in self.waiting + self.hand), default=self.number + 1)
+        oldest = min((item.seq for item in self.waiting + self.hand), default=self.number + 1)
         assert self.mark.committed == oldest - 1
 
     @invariant()
@@ -181,6 +204,20 @@ class MailboxMachine(RuleBasedStateMachine):
 
 MailboxMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestMailboxModel = MailboxMachine.TestCase
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_only_the_first_drop_of_a_spell_is_told_where_nobody_listens(heard: bool) -> None:
+    """All are counted; who wants to hear of each does, whether they come alone or together."""
+    told: list[int] = []
+    box = Mailbox(4, Overflow.DROP_OLDEST, on_drop=lambda item, _: told.append(item), heard=lambda: heard)
+    box.offer_all([0, 1, 2, 3])
+    for number in range(4, 8):
+        box.offer(number)
+    box.offer_all([8, 9, 10])
+    assert box.dropped == {"overflow": 7}
+    assert told == ([0, 1, 2, 3, 4, 5, 6] if heard else [0])
+    assert [entry[0] for entry in box.take(2)] == [7, 8]
 
 
 def test_patience_ends_in_the_then_policy() -> None:

@@ -193,7 +193,7 @@ class Mailbox:
             fits = queue is not None and len(queue) <= spare
             shed: list[Entry] = []
             waker: Callable[[], None] | None = None
-            if not fits and self._sheds and queue is not None and self._room and len(queue) >= len(items):
+            if not fits and self._sheds and queue is not None and self._room and spare >= 0:
                 shed = [queue.popleft() for _ in range(len(queue) - spare)]
                 self._left += len(shed)
                 self._count_overflow(len(shed))
