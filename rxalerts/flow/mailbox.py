@@ -7,62 +7,22 @@ load neither is called at all. What a consumer has taken counts against the capa
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rxalerts.flow.batching import UNBOUNDED
 from rxalerts.flow.eviction import EvictionQueue
+from rxalerts.flow.overflow import Loss as Loss
+from rxalerts.flow.overflow import Losses
+from rxalerts.flow.overflow import Offer as Offer
+from rxalerts.flow.overflow import Overflow as Overflow
 from rxalerts.flow.scope import Mark
 
 # The item, when it came (monotonic seconds), the number of its emission and who wants to know when it is done.
 Entry = tuple[Any, float, int, Mark | None]
-
-
-class Overflow(enum.StrEnum):
-    """What a full mailbox does with the next alert.
-
-    BLOCK makes the source wait; nothing is lost. DROP_NEWEST refuses the new one, DROP_OLDEST makes room by
-    dropping the oldest, DROP_LOWEST by dropping the oldest of the least urgent priority (the new one itself
-    if everything waiting is more urgent), LATEST keeps only the newest, FAIL ends the sink.
-    """
-
-    BLOCK = "block"
-    DROP_NEWEST = "drop_newest"
-    DROP_OLDEST = "drop_oldest"
-    DROP_LOWEST = "drop_lowest"
-    LATEST = "latest"
-    FAIL = "fail"
-
-
-class Offer(enum.Enum):
-    """What became of an offered item.
-
-    ACCEPTED and PRESSED mean that it is in the mailbox, PRESSED that its source should wait. REPLACED: it is
-    in, and another one was dropped for it. DROPPED, CLOSED, OVERFLOW: it was dropped and counted. FULL: nothing
-    was done, the producer may wait and offer again.
-    """
-
-    ACCEPTED = "accepted"
-    PRESSED = "pressed"
-    REPLACED = "replaced"
-    DROPPED = "dropped"
-    CLOSED = "closed"
-    OVERFLOW = "overflow"
-    FULL = "full"
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """One spell of overflow: how many were lost between two moments (epoch seconds)."""
-
-    count: int
-    first: float
-    last: float
 
 
 class Queue(Protocol):
@@ -132,13 +92,10 @@ class Mailbox:
         self._refused = 0
         self._awaited = False
         self._sheds = on_full in (Overflow.DROP_OLDEST, Overflow.LATEST)
-        self._overflowed = 0
-        self._spell = 0
-        self._spell_first = self._spell_last = self._spell_shift = 0.0
+        self._losses = Losses(clock)
         self._entered = 0
         self._left = 0
         self._first_in_hand = 1
-        self._dropped: dict[str, int] = {}
 
     # -- the producers' end ---------------------------------------------------------------------------------
 
@@ -162,15 +119,11 @@ class Mailbox:
             elif self._sheds and self._room and len(queue):
                 outcome, evicted = Offer.REPLACED, queue.popleft()
                 self._left += 1
-                self._overflowed += 1
-                if not self._spell:
-                    self._begin_spell()
-                self._spell += 1
+                self._losses.overflow()
                 self._entered += 1
                 if mark is not None:
                     mark = self._held(mark, seq)
-                self._spell_last = now = self._clock()
-                queue.append((item, now, seq, mark))
+                queue.append((item, self._clock(), seq, mark))
             else:
                 outcome, evicted = self._overflow(item, seq, mark, may_wait)
             waker = self._waker
@@ -178,7 +131,7 @@ class Mailbox:
                 waker = self._wake()
         if waker is not None:
             waker()
-        if outcome is not Offer.ACCEPTED and (self._spell <= 1 or evicted is None or evicted[3] or self._heard()):
+        if outcome is not Offer.ACCEPTED and self._is_told(evicted):
             self._report(outcome, item, evicted)
         return outcome
 
@@ -196,7 +149,7 @@ class Mailbox:
             if not fits and self._sheds and queue is not None and self._room and spare >= 0:
                 shed = [queue.popleft() for _ in range(len(queue) - spare)]
                 self._left += len(shed)
-                self._count_overflow(len(shed))
+                self._losses.overflow(len(shed))
                 fits = True
             if fits and queue is not None:
                 self._entered += len(items)
@@ -214,7 +167,7 @@ class Mailbox:
             return grave.pop() if grave else Offer.ACCEPTED
         if waker is not None:
             waker()
-        first = self._spell <= len(shed)
+        first = self._losses.spell <= len(shed)
         for entry in shed if first or self._heard() else [entry for entry in shed if entry[3]]:
             self._report(Offer.REPLACED, None, entry)
         return Offer.ACCEPTED
@@ -250,7 +203,7 @@ class Mailbox:
         """Apply the policy, under the lock: the outcome and the entry that had to go, if any."""
         if self._closed is not None:
             self._refused += 1
-            self._count_drop(self._closed)
+            self._losses.add(self._closed)
             return Offer.CLOSED, None
         policy = self.on_full
         if policy is Overflow.BLOCK:
@@ -264,7 +217,7 @@ class Mailbox:
             policy = self._then
         if policy is Overflow.FAIL:
             self._refused += 1
-            self._count_drop("overflow")
+            self._losses.add("overflow")
             return Offer.OVERFLOW, None
         if policy is not Overflow.DROP_NEWEST and not len(self._queue):
             # All of a tiny capacity is in the consumer's hands: one may wait beside it.
@@ -273,9 +226,9 @@ class Mailbox:
         evicted = self._evict(policy, item)
         if evicted is None:
             self._refused += 1
-            self._count_drop("overflow")
+            self._losses.add("overflow")
             return Offer.DROPPED, None
-        self._count_drop("overflow")
+        self._losses.add("overflow")
         self._left += 1
         self._enter(item, seq, mark)
         return Offer.REPLACED, evicted
@@ -300,7 +253,7 @@ class Mailbox:
         """Drop an item at the door, counted under `reason`."""
         with self._lock:
             self._refused += 1
-            self._count_drop(reason)
+            self._losses.add(reason)
         if self._on_drop is not None:
             self._on_drop(item, reason)
         return Offer.DROPPED
@@ -308,28 +261,11 @@ class Mailbox:
     def count_dropped(self, reason: str) -> None:
         """Count an item that was dropped elsewhere on behalf of this mailbox."""
         with self._lock:
-            self._count_drop(reason)
+            self._losses.add(reason)
 
-    def _count_drop(self, reason: str) -> None:
-        if reason == "overflow":
-            self._count_overflow(1)
-            return
-        self._dropped[reason] = self._dropped.get(reason, 0) + 1
-        if not self._spell:
-            self._begin_spell()
-        self._spell += 1
-        self._spell_last = self._clock()
-
-    def _count_overflow(self, count: int) -> None:
-        self._overflowed += count
-        if not self._spell:
-            self._begin_spell()
-        self._spell += count
-        self._spell_last = self._clock()
-
-    def _begin_spell(self) -> None:
-        self._spell_first = self._clock()
-        self._spell_shift = time.time() - self._spell_first
+    def _is_told(self, evicted: Entry | None) -> bool:
+        """Whether a drop is reported: where nobody listens, only the first of a spell, or to whoever holds the mark."""
+        return self._losses.spell <= 1 or evicted is None or evicted[3] is not None or self._heard()
 
     def _report(self, outcome: Offer, item: Any, evicted: Entry | None) -> None:
         """Tell about a drop, outside of the lock."""
@@ -489,8 +425,7 @@ class Mailbox:
         with self._lock:
             entries = [self._queue.popleft() for _ in range(len(self._queue))]
             self._left += len(entries)
-            for _ in entries:
-                self._count_drop(reason)
+            self._losses.add(reason, len(entries))
             waiters = self._relieved()
         for waiter in waiters:
             waiter()
@@ -500,8 +435,7 @@ class Mailbox:
     def forsake(self, entries: Sequence[Entry], reason: str) -> int:
         """Count as dropped, under `reason`, entries that the consumer had taken; returns how many are lost."""
         with self._lock:
-            for _ in entries:
-                self._count_drop(reason)
+            self._losses.add(reason, len(entries))
         self._bury(entries, reason)
         return len(entries)
 
@@ -516,16 +450,9 @@ class Mailbox:
     def loss(self) -> Loss | None:
         """Return the spell of losses that has ended, once: when there is room again."""
         with self._lock:
-            if not self._spell or (self._depth() > self._low and self._closed is None):
+            if not self._losses.spell or (self._depth() > self._low and self._closed is None):
                 return None
-            loss = self._spell_so_far()
-            self._spell = 0
-        return loss
-
-    def _spell_so_far(self) -> Loss:
-        # Kept on the monotonic clock, told as the time of day.
-        shift = self._spell_shift
-        return Loss(self._spell, self._spell_first + shift, self._spell_last + shift)
+            return self._losses.end()
 
     # -- both ends ------------------------------------------------------------------------------------------
 
@@ -559,14 +486,12 @@ class Mailbox:
     @property
     def losing_since(self) -> float | None:
         """When the spell of losses began that `loss` has not told about yet (epoch seconds)."""
-        # Asked for at every drop: no more than two numbers are added.
-        return self._spell_first + self._spell_shift if self._spell else None
+        return self._losses.since
 
     @property
     def dropped(self) -> dict[str, int]:
         """How many items were dropped, by reason."""
-        overflow = {"overflow": self._overflowed} if self._overflowed else {}
-        return overflow | self._dropped
+        return self._losses.counts
 
     @property
     def drained(self) -> bool:

@@ -1,0 +1,109 @@
+"""What happens when a mailbox is full: the policies, the answers to an offer, and the count of what was dropped."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Overflow(enum.StrEnum):
+    """What a full mailbox does with the next alert.
+
+    BLOCK makes the source wait; nothing is lost. DROP_NEWEST refuses the new one, DROP_OLDEST makes room by
+    dropping the oldest, DROP_LOWEST by dropping the oldest of the least urgent priority (the new one itself
+    if everything waiting is more urgent), LATEST keeps only the newest, FAIL ends the sink.
+    """
+
+    BLOCK = "block"
+    DROP_NEWEST = "drop_newest"
+    DROP_OLDEST = "drop_oldest"
+    DROP_LOWEST = "drop_lowest"
+    LATEST = "latest"
+    FAIL = "fail"
+
+
+class Offer(enum.Enum):
+    """What became of an offered item.
+
+    ACCEPTED and PRESSED mean that it is in the mailbox, PRESSED that its source should wait. REPLACED: it is
+    in, and another one was dropped for it. DROPPED, CLOSED, OVERFLOW: it was dropped and counted. FULL: nothing
+    was done, the producer may wait and offer again.
+    """
+
+    ACCEPTED = "accepted"
+    PRESSED = "pressed"
+    REPLACED = "replaced"
+    DROPPED = "dropped"
+    CLOSED = "closed"
+    OVERFLOW = "overflow"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One spell of overflow: how many were lost between two moments (epoch seconds)."""
+
+    count: int
+    first: float
+    last: float
+
+
+class Losses:
+    """Counts what was dropped, by reason, and keeps the spell of losses that is going on.
+
+    Not locked: for its mailbox, which is.
+
+    >>> losses = Losses(clock=lambda: 5.0)
+    >>> losses.overflow(2); losses.add("closed")
+    >>> losses.counts, losses.spell, losses.end().count, losses.spell
+    ({'overflow': 2, 'closed': 1}, 3, 3, 0)
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._overflowed = 0
+        self._others: dict[str, int] = {}
+        self.spell = 0
+        """How many were lost in the spell that is going on; 0: none is."""
+        # Kept on the monotonic clock, told as the time of day.
+        self._first = self._last = self._shift = 0.0
+
+    def overflow(self, count: int = 1) -> None:
+        """Count what a policy dropped."""
+        self._overflowed += count
+        self._lose(count)
+
+    def add(self, reason: str, count: int = 1) -> None:
+        """Count what was dropped for any reason."""
+        if reason == "overflow":
+            self.overflow(count)
+        elif count:
+            self._others[reason] = self._others.get(reason, 0) + count
+            self._lose(count)
+
+    def _lose(self, count: int) -> None:
+        now = self._clock()
+        if not self.spell:
+            self._first = now
+            self._shift = time.time() - now
+        self.spell += count
+        self._last = now
+
+    def end(self) -> Loss:
+        """End the spell and return it."""
+        loss = Loss(self.spell, self._first + self._shift, self._last + self._shift)
+        self.spell = 0
+        return loss
+
+    @property
+    def since(self) -> float | None:
+        """When the spell began (epoch seconds)."""
+        # Asked for at every drop: no more than two numbers are added.
+        return self._first + self._shift if self.spell else None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many were dropped, by reason."""
+        return ({"overflow": self._overflowed} if self._overflowed else {}) | self._others
