@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from reactivex.abc import ObserverBase
 
 from rxalerts.alert import Alert
+from rxalerts.flow.batching import BatchObserver
 from rxalerts.flow.holding import Held
 from rxalerts.flow.scope import Scope, current
 from rxalerts.flow.source import Emitter, Source, SourceStats
@@ -82,7 +83,12 @@ class Valve(Source[Alert]):
     def receive(self, alert: Alert) -> None:
         """Hand an alert on, or not; called by the source, within its scope."""
         with self._lock:
-            if self._observer is None or not (self._all or self._passes(alert)):
+            if self._all or self._passes(alert):
+                self._hand_on(alert)
+
+    def _hand_on(self, alert: Alert) -> None:
+        with self._lock:
+            if self._observer is None:
                 return
             if not self._paused:
                 self._observer.on_next(alert)
@@ -91,6 +97,24 @@ class Valve(Source[Alert]):
             scope = current()
             if scope is not None:
                 scope.pressed.append(self)
+
+    @property
+    def room(self) -> int:
+        """How many alerts may come in one call (see `rxalerts.flow.batching`)."""
+        observer = self._observer
+        return observer.room if isinstance(observer, BatchObserver) and not self._paused else 0
+
+    def receive_all(self, alerts: Sequence[Alert]) -> None:
+        """Hand several alerts on, or some of them."""
+        with self._lock:
+            passing = alerts if self._all else [alert for alert in alerts if self._passes(alert)]
+            if isinstance(self._observer, BatchObserver) and not self._paused:
+                if passing:
+                    self._observer.on_batch(passing)
+                return
+        # Paused since the source looked.
+        for alert in passing:
+            self._hand_on(alert)
 
     def _passes(self, alert: Alert) -> bool:
         if alert.source == "internal":
@@ -151,7 +175,7 @@ class Valve(Source[Alert]):
             callback()
 
 
-class _Inlet(ObserverBase[Alert]):
+class _Inlet(BatchObserver[Alert]):
     """The end of the inner source: alerts go through the valve, the rest goes straight on."""
 
     def __init__(self, valve: Valve, observer: ObserverBase[Alert]) -> None:
@@ -160,6 +184,13 @@ class _Inlet(ObserverBase[Alert]):
 
     def on_next(self, value: Alert) -> None:
         self._valve.receive(value)
+
+    @property
+    def room(self) -> int:
+        return self._valve.room
+
+    def on_batch(self, items: Sequence[Alert]) -> None:
+        self._valve.receive_all(items)
 
     def on_error(self, error: Exception) -> None:
         self._observer.on_error(error)
