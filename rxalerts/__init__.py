@@ -16,12 +16,12 @@ from rxalerts.format import Formatted as Formatted
 from rxalerts.lazy import lazily as _lazily
 from rxalerts.pipeline import Pipeline as Pipeline
 from rxalerts.pipeline import Report as Report
-from rxalerts.pipeline import Route as Route
 from rxalerts.pipeline import arun as arun
-from rxalerts.pipeline import first_of as first_of
-from rxalerts.pipeline import route as route
 from rxalerts.pipeline import run as run
 from rxalerts.priority import Priority as Priority
+from rxalerts.routes import Route as Route
+from rxalerts.routes import first_of as first_of
+from rxalerts.routes import route as route
 from rxalerts.wire import Reader as Reader
 from rxalerts.wire import Rejected as Rejected
 from rxalerts.wire import parse as parse

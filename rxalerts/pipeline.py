@@ -1,4 +1,4 @@
-"""Join a source, operators and sinks: `route`, `run`, `arun`, and the `Pipeline` that they are made of."""
+"""Join a source, operators and sinks: `run`, `arun`, and the `Pipeline` that they are made of."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import reactivex
 from reactivex import Observable
@@ -24,96 +23,15 @@ from rxalerts.flow.iterable import from_iterable
 from rxalerts.flow.report import Report as Report
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source
-
-if TYPE_CHECKING:
-    from rxalerts.operators._predicate import When
+from rxalerts.routes import Route, Tee, as_route
 
 log = logging.getLogger("rxalerts")
-
-Operator = Callable[[Observable[Any]], Observable[Any]]
 
 # What a sink that was told to end at once gets to do so, in seconds.
 _GRACE = 0.1
 
 # A sink that has delivered nothing for so long, in seconds, is given up when no timeout was asked for.
 PATIENCE = 30.0
-
-
-@dataclass(frozen=True, eq=False)
-class Route:
-    """Operators, and the sinks that get what comes out of them; `when` is the condition for entering, if any."""
-
-    operators: tuple[Operator, ...]
-    sinks: tuple[Sink[Any], ...]
-    when: When | None = None
-    _repr_html_ = html_of
-
-
-def route(*operators: Operator, to: Sink[Any] | Sequence[Sink[Any]], when: When | None = None) -> Route:
-    """Describe one way from the source to one or several sinks.
-
-    Arguments:
-        operators: applied in order, as in `Observable.pipe`, of which there is no limit of seven here.
-        to: one sink or several; a sink may be the end of several routes.
-        when: only alerts that meet this condition enter, in Falco's syntax or as a callable (see `operators.where`).
-
-    An alert enters every route whose condition it meets; see `first_of` for only the first.
-
-    >>> from rxalerts import operators as ops, sinks
-    >>> route(ops.at_least("warning"), to=sinks.CollectSink()).operators.__len__()
-    1
-    """
-    sinks = (to,) if isinstance(to, Sink) else tuple(to)
-    if not sinks:
-        raise ValueError("route(to=[]): name at least one sink")
-    entrance: tuple[Operator, ...] = () if when is None else (_where(when),)
-    return Route((*entrance, *operators), sinks, when)
-
-
-def first_of(*routes: Route) -> list[Route]:
-    """Let each alert enter only the first of `routes` whose condition it meets.
-
-    Arguments:
-        routes: made with `route(…, when=…)`; one without a condition takes all that come so far.
-
-    A condition that raises for an alert counts as not met here; its own route reports the fault.
-
-    >>> from rxalerts import Alert, sinks
-    >>> shells, others = sinks.CollectSink(), sinks.CollectSink()
-    >>> routes = first_of(route(when="proc.name = sh", to=shells), route(to=others))
-    >>> report = run([Alert("a", output_fields={"proc.name": "sh"}), Alert("b")], *routes)
-    >>> [alert.rule for alert in shells.items], [alert.rule for alert in others.items]
-    (['a'], ['b'])
-    """
-    from rxalerts.operators._predicate import predicate
-
-    earlier: list[Callable[[Any], object]] = []
-    result: list[Route] = []
-    for each in routes:
-        entrance: Operator = _where(_none_of(tuple(earlier)))
-        result.append(Route((entrance, *each.operators), each.sinks, each.when) if earlier else each)
-        earlier.append((lambda _: True) if each.when is None else predicate(each.when))
-    return result
-
-
-def _where(condition: When) -> Operator:
-    # Loaded when a route has a condition: the language of conditions is a third of what all imports cost.
-    from rxalerts.operators.filtering import where
-
-    return where(condition)
-
-
-def _none_of(tests: tuple[Callable[[Any], object], ...]) -> Callable[[Any], bool]:
-    def none(alert: Any) -> bool:
-        for test in tests:
-            try:
-                if test(alert):
-                    return False
-            except Exception:
-                log.debug("a condition failed; its own route reports it", exc_info=True)
-        return True
-
-    return none
 
 
 class Pipeline:
@@ -149,7 +67,7 @@ class Pipeline:
         self._hub = Hub(self._errors.append)
         self._sinks: dict[str, Sink[Any]] = {}
         self._retired: dict[str, Sink[Any]] = {}
-        self._routes = [_as_route(each) for each in routes]
+        self._routes = [as_route(each) for each in routes]
         self._emitter: Emitter[Any] | None = None
         self._subscription = SingleAssignmentDisposable()
         self._stopping = False
@@ -189,7 +107,7 @@ class Pipeline:
         new = [sink for sink in sinks.values() if sink not in self._sinks.values()]
         self._sinks = sinks
         for each, branch, stream in zip(routes, branches, streams, strict=True):
-            end = _Tee([(sink, sink.observer()) for sink in each.sinks], branch, self._route_failed)
+            end = Tee([(sink, sink.observer()) for sink in each.sinks], branch, self._route_failed)
             if stream is branch:
                 branch.connect(end, end.on_next, _as_it_is, each.sinks)
             elif isinstance(stream, Chain) and stream.root is branch:
@@ -277,7 +195,7 @@ class Pipeline:
         """
         self._hub.refuse_own_emission()
         before = self._sinks
-        new = [_as_route(each) for each in routes]
+        new = [as_route(each) for each in routes]
         old = self._hub.swap(self._connect(new))
         self._routes = new
         complete_branches(old)
@@ -385,37 +303,6 @@ def _progress(sink: Sink[Any]) -> int:
     return stats.delivered + stats.lost
 
 
-class _Tee(ObserverBase[Any]):
-    """The end of a route: gives each alert to every one of its sinks."""
-
-    def __init__(
-        self,
-        ends: list[tuple[Sink[Any], ObserverBase[Any]]],
-        branch: Branch,
-        failed: Callable[[Branch, str, int], None],
-    ) -> None:
-        self.ends = ends
-        self.branch = branch
-        self.failed = failed
-        if len(ends) == 1:
-            # One call less per alert in the common case of a single sink.
-            self.on_next = ends[0][0].on_next  # type: ignore[method-assign]
-
-    def on_next(self, value: Any) -> None:
-        for sink, _ in self.ends:
-            sink.on_next(value)
-
-    def on_error(self, error: Exception) -> None:
-        names = ", ".join(sink.name for sink, _ in self.ends)
-        self.failed(self.branch, f"route to {names}: {type(error).__name__}: {error}", len(self.ends))
-        for _, observer in self.ends:
-            observer.on_error(error)
-
-    def on_completed(self) -> None:
-        for _, observer in self.ends:
-            observer.on_completed()
-
-
 def _iterated(source: Iterable[Any]) -> Source[Any]:
     """Return an iterable as a source; what a newcomer may take for one raises TypeError."""
     if isinstance(source, (str, bytes, os.PathLike)):
@@ -429,10 +316,6 @@ def _iterated(source: Iterable[Any]) -> Source[Any]:
     return from_iterable(source)
 
 
-def _as_route(each: Route | Sink[Any]) -> Route:
-    return route(to=each) if isinstance(each, Sink) else each
-
-
 def run(
     source: Source[Any] | Observable[Any] | Iterable[Any],
     *routes: Route | Sink[Any],
@@ -443,7 +326,7 @@ def run(
     Arguments, and what is promised: see `Pipeline`. Ctrl-C stops the source, drains the sinks and returns the
     report, with `interrupted` set.
 
-    >>> from rxalerts import Alert, operators as ops, sinks
+    >>> from rxalerts import Alert, operators as ops, route, sinks
     >>> kept = sinks.CollectSink()
     >>> report = run([Alert("A shell", "warning"), Alert("A ping", "debug")], route(ops.at_least("warning"), to=kept))
     >>> [alert.rule for alert in kept.items], report.lost

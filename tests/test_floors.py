@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"wire"},
     {"flow"},
     {"operators", "sources", "sinks"},
-    {"pipeline", "testing"},
+    {"pipeline", "routes", "testing"},
     {"config"},
     {"cli", "notebook"},
 ]

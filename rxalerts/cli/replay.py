@@ -20,8 +20,9 @@ from rxalerts.errors import ConfigError, RxAlertsError
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Source
 from rxalerts.operators import at_least
-from rxalerts.pipeline import Pipeline, Report, route
+from rxalerts.pipeline import Pipeline, Report
 from rxalerts.priority import Priority
+from rxalerts.routes import route
 from rxalerts.sinks import FileSink, StdoutSink
 from rxalerts.sources import Player, replay
 from rxalerts.sources._replay import ReplaySource, expand

@@ -18,7 +18,8 @@ from rxalerts.flow.scope import Scope
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Source
 from rxalerts.flow.stats import DeadLetter
-from rxalerts.pipeline import Pipeline, Report, Route, route
+from rxalerts.pipeline import Pipeline, Report
+from rxalerts.routes import Route, route
 
 log = logging.getLogger("rxalerts")
 

@@ -14,8 +14,9 @@ from rxalerts.flow.stages import operator_name, stages_of
 from rxalerts.flow.stats import SinkStats, State
 from rxalerts.notebook.blocks import Html, badge, card, escape, facts, page, stages, table
 from rxalerts.notebook.palette import COLOURS
-from rxalerts.pipeline import Pipeline, Report, Route
+from rxalerts.pipeline import Pipeline, Report
 from rxalerts.priority import Priority
+from rxalerts.routes import Route
 
 __all__ = ["draw"]
 
