@@ -10,9 +10,11 @@ from typing import Protocol
 from reactivex import Observable
 
 from rxalerts.alert import Alert
+from rxalerts.display import show_player
 from rxalerts.flow.feed import Feed
 from rxalerts.flow.source import Emitter
 from rxalerts.sources._moments import Moment, parse_moment, parse_speed
+from rxalerts.timestamps import format_rfc3339
 
 # A single wait, in seconds: a system's limit may be shorter than a gap at a low speed.
 _LONGEST = 1e6
@@ -54,6 +56,7 @@ class Player:
     Its clock is the log's own: positions are the recorded times, whatever `rebase` makes of them. A gap passes at
     the pace even when it is paused, wound into or played at another speed in its middle. The pace is measured from
     the last such change, so that delays do not add up. Under pressure the tape's clock goes on; it then catches up.
+    In Jupyter a player shows itself as buttons and a counter, when it is the last value of a cell.
 
     >>> from rxalerts import sources
     >>> source = sources.replay("examples/alerts.jsonl")
@@ -82,6 +85,8 @@ class Player:
         self._loop = False
         self._playing = True
         self._running = False
+        self.runs = 0
+        """How many subscriptions have begun to play it."""
         self._steps = 0
         self._sought: int | None = None
         # Where the tape's clock stood, in recorded time, when ours showed `_at`; None: before the first alert.
@@ -91,7 +96,19 @@ class Player:
         # The alert that is waited for, or that came last: the tape's clock is not shown beyond it.
         self._next: int | None = None
 
+    _ipython_display_ = show_player
+
+    def __repr__(self) -> str:
+        position = self.position
+        clock = "not begun" if position is None else format_rfc3339(position)
+        return f"<player: {'playing' if self._playing else 'paused'}, {clock}>"
+
     # -- the buttons ----------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether a subscription plays it now."""
+        return self._running
 
     @property
     def playing(self) -> bool:
@@ -231,6 +248,7 @@ class Player:
             if self._running:
                 return False
             self._running, self._recording = True, recording
+            self.runs += 1
             return True
 
     def release(self) -> None:
