@@ -140,7 +140,7 @@ def test_what_cannot_be_wound_says_so() -> None:
     untyped: Any = ipywidgets
     deck = Deck(replay("-").player, untyped)
     deck.buttons["start"].click()
-    assert "cannot be wound" in deck.text.value and "not begun" in deck.text.value
+    assert "cannot be wound" in deck.text.value and "not begun" in deck.text.value and "ready" in deck.text.value
     deck.loop.value = True
     assert deck.loop.value is False
     deck.stop()

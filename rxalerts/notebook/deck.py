@@ -40,7 +40,7 @@ def show_player(player: Player) -> None:
 
 def counter(player: Player) -> Html:
     """Return the counter: what it does, the log's own clock, what remains."""
-    state = "playing" if player.playing else "paused"
+    state = ("playing" if player.running else "ready") if player.playing else "paused"
     left = player.remaining
     parts = [clock(player), *([] if left is None else [f"{span(left)} left"]), speed_of(player.speed)]
     return Html(f'<div><b>{state}</b> <span class="faint">{escape(" · ".join(parts))}</span></div>')

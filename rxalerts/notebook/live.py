@@ -15,7 +15,7 @@ from reactivex import Observable
 from rxalerts.alert import Alert
 from rxalerts.flow.pulling import Subscription
 from rxalerts.format import Formatted
-from rxalerts.notebook.blocks import Html, badge, card, escape, page, table
+from rxalerts.notebook.blocks import Html, badge, card, escape, page, table, whole
 from rxalerts.notebook.cells import Ongoing
 from rxalerts.notebook.jupyter import display, running_cell, show_html
 from rxalerts.notebook.palette import COLOURS
@@ -177,7 +177,7 @@ class View:
             latest, counts, total = list(self._latest), self.counts.copy(), self.total
         badges = [badge(f"{p.label} {counts[p.label]:,}", p) for p in Priority if counts[p.label]]
         rows = [
-            (alert.time, badge(alert.priority, alert.priority), _cut(alert.rule), _cut(alert.message))
+            (whole(alert.time), badge(alert.priority, alert.priority), _cut(alert.rule), _cut(alert.message))
             for alert in reversed(latest)
         ]
         count = f'<span class="faint">{total:,} alerts</span>'
