@@ -26,8 +26,7 @@ def deck(player: Player, pipeline: Pipeline, signals: Signals) -> Generator[Call
         controls = Deck(player, lambda: signals.put(signal.SIGINT))
 
         def draw() -> None:
-            report = pipeline.report()
-            line.show(f"{controls.status()}  {report.delivered:,} delivered  {HELP}")
+            line.show(controls.line(pipeline.report().delivered, line.columns))
 
         def pressed(key: str) -> None:
             controls.press(key)
@@ -40,6 +39,7 @@ def deck(player: Player, pipeline: Pipeline, signals: Signals) -> Generator[Call
 
 
 HELP = "space pause  ←→ wind  ↑↓ speed  n next  l loop  q quit"
+SHORT = "space ←→ ↑↓ n l q"
 
 
 class Deck:
@@ -72,12 +72,23 @@ class Deck:
         elif key == "q":
             self._leave()
 
-    def status(self) -> str:
+    def line(self, delivered: int, columns: int) -> str:
+        """Return the counter and what the keys do, as much of it as fits."""
+        count = f"{delivered:,} delivered"
+        lines = (
+            f"{self.status()}  {count}  {HELP}",
+            f"{self.status(0)}  {count}  {HELP}",
+            f"{self.status()}  {count}  {SHORT}",
+            f"{self.status(0)}  {SHORT}",
+        )
+        return next((line for line in lines if len(line) <= columns), self.status(0))
+
+    def status(self, bar: int = _BAR) -> str:
         """Return the counter: the log's own clock, how far it is, the speed."""
         player = self._player
         done, part = played(player), ""
         if done is not None:
-            full = round(done * _BAR)
-            part = f"  {'━' * full}{'─' * (_BAR - full)} {done:4.0%}"
+            full = round(done * bar)
+            part = f"  {'━' * full}{'─' * (bar - full)}{' ' * bool(bar)}{done:4.0%}"
         state = "playing" if player.playing else "paused "
         return f"{state}  {clock(player)}{part}  {speed_of(player.speed)}{'  loop' if player.loop else ''}"
