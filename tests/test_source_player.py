@@ -247,6 +247,44 @@ def test_loop_plays_it_again_until_told_otherwise(tmp_path: Path) -> None:
         assert played.over() == ["1", "2", "1", "2", "1", "2"]
 
 
+def test_what_was_played_through_has_its_true_end(tmp_path: Path) -> None:
+    """The last alert before `until` is the end, and so is one that was added while it played."""
+    log = log_of(tmp_path / "log", 1, 2, 9)
+    source = replay(log, until=8 * SECOND)
+    assert (source.player.remaining, source.player.length) == (None, None)
+    with Played(source) as played:
+        played.over()
+    assert (source.player.remaining, source.player.length) == (0.0, 1.0)
+    source = replay(log)
+    source.player.pause()
+    with Played(source) as played:
+        source.player.step(2)
+        played.has("1", "2")
+        assert source.player.remaining == 7.0
+        log.write_bytes(log.read_bytes() + Alert("12", time=12 * SECOND).to_json().encode() + b"\n")
+        source.player.step(9)
+        until(lambda: source.player.length is not None and played.rules[-1] in ("9", "12"))
+    assert source.player.remaining == 0.0
+
+
+@pytest.mark.parametrize("times", [(), (7,), (5, 5, 5), (3, 1, 2), (-3, -2, -1), (0, 86_400)])
+def test_logs_that_are_odd_play_to_their_end(tmp_path: Path, times: tuple[float, ...]) -> None:
+    """Empty, a single alert, equal, unordered, before 1970, days apart: each alert once, in the log's order."""
+    source = replay(log_of(tmp_path / "log", *times), speed=1e6)
+    player, rules = source.player, [f"{each:g}" for each in times]
+    player.pause()
+    with Played(source) as played:
+        if times:
+            player.step(len(times))
+            played.has(*rules)
+            player.seek(-(10**18))
+            player.step()
+            until(lambda: len(played.rules) == len(times) + 1)
+            player.seek(10**18)
+        player.play()
+        assert played.over() == rules + rules[:1]
+
+
 def test_loop_of_nothing_ends(tmp_path: Path) -> None:
     """A log without an alert does not turn round and round."""
     source = replay(log_of(tmp_path / "log"))

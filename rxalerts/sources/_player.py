@@ -93,6 +93,7 @@ class Player:
         self._stood: int | None = None
         self._at = 0.0
         self._first: int | None = None
+        self._last: int | None = None
         # The alert that is waited for, or that came last: the tape's clock is not shown beyond it.
         self._next: int | None = None
 
@@ -204,15 +205,19 @@ class Player:
     @property
     def remaining(self) -> float | None:
         """Seconds of recorded time up to the last alert; None when the end is not known, as in a large packed log."""
-        end, position = self._recording.end(), self.position
+        end, position = self._end(), self.position
         if end is None or (position is None and (position := self._first) is None):
             return None
         return max(0, end - position) / 1e9
 
+    def _end(self) -> int | None:
+        # What was played to its end is known, even if it has grown meanwhile, or ends long before `until`.
+        return self._recording.end() if self._last is None else self._last
+
     @property
     def length(self) -> float | None:
         """Seconds of recorded time from the first alert to the last; None when one of them is not known."""
-        end, first = self._recording.end(), self._first
+        end, first = self._end(), self._first
         return None if end is None or first is None else max(0, end - first) / 1e9
 
     @property
@@ -278,13 +283,17 @@ class Player:
         start: int | None = None
         played = True
         while True:
+            latest: int | None = None
             for alert in alerts:
-                if not self._due(alert.time_ns, stopped):
+                moment = alert.time_ns
+                if not self._due(moment, stopped):
                     break
                 played = True
+                latest = moment if latest is None else max(latest, moment)
                 self._tell()
                 yield shift(alert)
             else:
+                self._last = self._last if latest is None else latest
                 if not self._again(stopped) and not (self._loop and (played or start is not None)):
                     return
             if stopped.is_set():
