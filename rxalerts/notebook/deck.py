@@ -89,7 +89,7 @@ class Deck:
         )
         for name, widget in (("loop", self.loop), ("speed", self.speed), ("moment", self.moment)):
             widget.observe(_weakly(self._changed, name), "value")
-        self.bar = widgets.FloatProgress(min=0.0, max=1.0, layout={"width": "98%", "height": "6px"})
+        self.bar = widgets.FloatProgress(min=0.0, max=1.0, layout={"width": "98%", "height": "14px"})
         self.text = widgets.HTML()
         controls = widgets.HBox([*self.buttons.values(), self.loop, self.speed, self.moment])
         self.box = widgets.VBox([controls, self.bar, self.text])

@@ -65,11 +65,11 @@ def frame(alerts: Alerts, fields: Fields = "all", *, chunk: int = _CHUNK) -> pol
     Raises:
         MissingPackageError: polars is not installed.
         OSError: a file cannot be read.
-        ValueError: a live source, which never ends; a time that 64 bits of nanoseconds do not hold, as in year 1 or 9999.
+        ValueError: a live source, which never ends; a time outside of the years 1677 to 2262.
 
     Memory: the frame itself, some 1.5 kB for an alert with 25 fields, and one chunk. ``frame(…).to_pandas()`` needs
-    pandas and pyarrow (``pip install 'rxalerts[pandas]'``). It makes floats of integers between nulls, which are not exact
-    above 2⁵³: ``to_pandas(use_pyarrow_extension_array=True)`` keeps them.
+    pandas and pyarrow (``pip install 'rxalerts[pandas]'``). It makes floats of integers between nulls, inexact above
+    2⁵³: ``to_pandas(use_pyarrow_extension_array=True)`` keeps them.
 
     >>> table = frame([Alert("Shell", "notice", "A shell", {"proc.pid": 2**63})])
     >>> table["proc.pid"].dtype, table["proc.pid"][0]
