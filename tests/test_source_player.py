@@ -71,7 +71,7 @@ class Played:
 
     def has(self, *rules: str) -> None:
         """Wait until exactly these have come."""
-        until(lambda: self.rules == list(rules), f"{rules}, not {self.rules}")
+        until(lambda: self.rules == list(rules), f"exactly {rules}")
 
     def over(self) -> list[str]:
         """Wait for the end, and return what has come."""
@@ -309,6 +309,32 @@ def test_rebase_keeps_the_gaps_when_wound(tmp_path: Path) -> None:
     assert (second - first, third - first, again) == (2 * SECOND, 7 * SECOND, second)
 
 
+def test_rebase_moves_several_files_as_one(tmp_path: Path) -> None:
+    """The earliest alert of all is now; merged, gaps are those between the files' own times."""
+    logs = [log_of(tmp_path / "one", 3, 5), log_of(tmp_path / "two", 2, 4)]
+    alerts: list[Alert] = []
+    replay(logs, rebase=True).subscribe(alerts.append)
+    assert [alert.rule for alert in alerts] == ["2", "3", "4", "5"]
+    assert [after.time_ns - before.time_ns for before, after in pairwise(alerts)] == [SECOND] * 3
+    assert abs(alerts[0].time_ns - time.time_ns()) < 60 * SECOND
+
+
+def test_loop_keeps_to_its_limits(tmp_path: Path) -> None:
+    """Each round begins at `since` and ends before `until`, wherever it was wound to in between."""
+    source = replay(log_of(tmp_path / "log", 1, 2, 3, 4), since=2 * SECOND, until=4 * SECOND)
+    source.player.loop = True
+    source.player.pause()
+    with Played(source) as played:
+        source.player.step(3)
+        played.has("2", "3", "2")
+        source.player.seek(0)
+        source.player.step(2)
+        played.has("2", "3", "2", "2", "3")
+        source.player.seek("2000-01-01")
+        source.player.step()
+        played.has("2", "3", "2", "2", "3", "2")
+
+
 def test_shift_begins_now() -> None:
     """The first alert is now; `again` makes the next one now."""
     now = iter((100 * SECOND, 200 * SECOND))
@@ -382,8 +408,9 @@ def test_wrong_values_are_refused(tmp_path: Path) -> None:
     player = replay(log_of(tmp_path / "log", 1)).player
     with pytest.raises(ValueError, match="step"):
         player.step(0)
-    with pytest.raises(ValueError, match="speed"):
-        player.speed = -1
+    for speed in (0, -1, float("inf"), float("nan"), "0x", "fast", "1e400"):
+        with pytest.raises(ValueError, match="must be \"max\", or a factor above 0"):
+            player.speed = speed
     with pytest.raises(ValueError, match="no moment"):
         player.seek("tomorrow")
 

@@ -294,7 +294,7 @@ class Player:
                 yield shift(alert)
             else:
                 self._last = self._last if latest is None else latest
-                if not self._again(stopped) and not (self._loop and (played or start is not None)):
+                if not self._again(stopped, played or start is not None):
                     return
             if stopped.is_set():
                 return
@@ -337,13 +337,15 @@ class Player:
             return 0.0
         return self._at + (moment - self._stood) / 1e9 / self._speed - now
 
-    def _again(self, stopped: threading.Event) -> bool:
-        """Wait at the end while it is paused; true when it was wound."""
+    def _again(self, stopped: threading.Event, may_loop: bool) -> bool:
+        """Wait at the end while it is paused; true when there is more to play: it was wound, or begins anew."""
         with self._changed:
             while not self._playing and self._sought is None and not stopped.is_set():
+                if self._steps and self._loop and may_loop:
+                    break
                 self._steps = 0
                 self._wait(self._changed, None)
-            return self._sought is not None
+            return self._sought is not None or (self._loop and may_loop)
 
     def _wound(self) -> int | None:
         """Return the moment to go on from; None: the beginning."""
