@@ -180,5 +180,5 @@ def test_a_ninth_stops_the_first() -> None:
 def test_outside_of_a_notebook_it_is_printed(source: ReplaySource, capsys: pytest.CaptureFixture[str]) -> None:
     """In a plain IPython there are no buttons."""
     source.player._ipython_display_()  # pyright: ignore[reportPrivateUsage]
-    assert capsys.readouterr().out == "<player: playing, not begun>\n"
+    assert capsys.readouterr().out == "<player: ready, not begun>\n"
     assert not threads()

@@ -138,18 +138,30 @@ def blocks_of(log: Path) -> index.Blocks:
 
 def test_what_depends_on_what_stands_before_has_none(tmp_path: Path) -> None:
     """Text lines, objects over several lines, and alerts without a time of their own are read from the beginning."""
-    text = b"".join(b"2026-01-01T00:00:%02d.000000000+0000: Notice A (n=1)\n" % second for second in range(60))
+    text = b"".join(b"2026-01-01T00:00:%02d.000000000+0000: Notice A (n=1)\n" % second for second in range(60)) * 4
     spread = b"".join(line(number).replace(b"{", b"{\n ", 1) for number in range(60))
     timeless = b'{"rule":"x","priority":"Notice"}\n' * 60
     clock = b'{"rule":"x","priority":"Notice","output":"10:00:00.000000000: Notice x"}\n' * 60
     wrapped = b'{"log":"{}","time":"2026-01-01T00:00:00.000000000Z"}\n' * 60
     for number, data in enumerate((text, spread, timeless, clock, wrapped)):
         log = written(tmp_path / f"log{number}", data)
-        assert len(found(log, since=1)[0]) in (0, 59, 60)
+        assert len(found(log, since=1)[0]) in (0, 59, 60, 240)
         blocks = blocks_of(log)
         # What wraps an alert is read: its own time says nothing.
         assert [each for each in blocks if number < 4 or each.earliest < each.latest] == []
         blocks.close()
+
+
+def test_lines_of_falco_itself_do_no_harm(tmp_path: Path) -> None:
+    """What it says when it starts and ends stands in many logs; a torn line, and text that says its own day, too."""
+    start = b"Tue Jan  2 10:00:00 2024: Falco version: 0.37.0 (x86_64)\n"
+    text = b"1970-01-01T00:00:50.000000000+0000: Notice Text (n=1)\n"
+    lines = [start, *map(line, range(100)), line(7)[:40] + b"\n", text, *map(line, range(100, 500))]
+    log = written(tmp_path / "log", *lines, start, *map(line, range(500, 900)), b"Events detected: 22\n")
+    rules, read = found(log, since=890)
+    assert rules == [str(number) for number in range(890, 900)]
+    assert read < 20
+    assert len(found(log, since=50, until=51)[0]) == 2
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -22,7 +22,8 @@ BLOCK = 1 << 20
 _MORE = 64
 _LONGEST = 16 << 20
 
-_OTHER_LINE = re.compile(rb"(?:\A|\n)[^{\n]")
+# An object or a list that is spread over lines; what begins with a letter is Falco's own, or a text that is seen below.
+_SPREAD = re.compile(rb"(?:\A|\n)[^{\nA-Za-z0-9]")
 _I64 = range(-(1 << 63), 1 << 63)
 
 
@@ -111,10 +112,14 @@ class _NoDays(Days):
         self.asked = True
         return super().ns(text, near)
 
+    def ns_of_year(self, month: int, day: int, text: str) -> int:
+        self.asked = True
+        return super().ns_of_year(month, day, text)
+
 
 def _decoded(data: bytes) -> tuple[int, int] | None:
     """Return the times of whatever is in the lines."""
-    if _OTHER_LINE.search(data):
+    if _SPREAD.search(data):
         return None
     began = time.time_ns()
     decoder = Decoder()

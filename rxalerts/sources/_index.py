@@ -8,8 +8,8 @@ was added. The last block, which may be cut, is never kept.
 
 An index is used when the log's inode is the same, it has not become shorter, nor changed without having grown, and its
 first block, the last one and sixteen others at random have their checksums: whatever is inserted or taken away moves
-all that follows. Blocks end before the first line that does not begin with a brace, or takes its time from what
-stands before it; from there on all is read.
+all that follows. Blocks end before the first object that is spread over lines, and the first alert that takes its time
+from what stands before it; from there on all is read.
 """
 
 from __future__ import annotations

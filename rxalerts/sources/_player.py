@@ -102,7 +102,8 @@ class Player:
     def __repr__(self) -> str:
         position = self.position
         clock = "not begun" if position is None else format_rfc3339(position)
-        return f"<player: {'playing' if self._playing else 'paused'}, {clock}>"
+        state = ("playing" if self._running else "ready") if self._playing else "paused"
+        return f"<player: {state}, {clock}>"
 
     # -- the buttons ----------------------------------------------------------------------------------------
 
