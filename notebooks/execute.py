@@ -45,9 +45,9 @@ def run(path: Path) -> Any:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            # A button that nobody can press any more.
+            # Buttons that nobody can press any more.
             if data.pop("application/vnd.jupyter.widget-view+json", None):
-                data["text/plain"] = "Button(description='Stop')"
+                data["text/plain"] = data["text/plain"].split("(")[0] + "(…)"
             if "text/plain" in data:
                 data["text/plain"] = ADDRESS.sub("", data["text/plain"])
     notebook.metadata = {

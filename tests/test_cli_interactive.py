@@ -115,3 +115,25 @@ def test_before_the_beginning_an_arrow_does_nothing() -> None:
     deck.press("q")
     assert left == [True]
     os.close(read)
+
+
+def test_what_is_played_is_in_the_file_at_once(tmp_path: Path, log: Path) -> None:
+    """At a pace nothing waits in a buffer, neither the alert nor its count."""
+    out = tmp_path / "out"
+    with Terminal("replay", "-i", log, "--to", out, folder=tmp_path) as terminal:
+        terminal.shows("  1 delivered")
+        assert "<0>" in out.read_text()
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+def test_the_line_fits_the_terminal(log: Path) -> None:
+    """What matters most is there at every width: the clock, the speed, then the keys; a bar when there is room."""
+    deck = Deck(replay(log, speed=1).player, lambda: None)
+    widths = (200, 110, 80, 50, 20)
+    wide, middle, narrow, small, least = (deck.line(1234, width) for width in widths)
+    assert "1,234 delivered  space pause  ←→ wind" in wide
+    assert "1,234 delivered  space pause" in middle and len(middle) <= 110
+    assert narrow.endswith("1x  1,234 delivered  space ←→ ↑↓ n l q") and len(narrow) <= 80
+    assert small.endswith("space ←→ ↑↓ n l q") and len(small) <= 50
+    assert least == deck.status(0) == "playing  not begun  1x"

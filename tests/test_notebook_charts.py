@@ -126,6 +126,32 @@ def test_no_alerts_and_one_alert() -> None:
         assert sum(row["alerts"] for row in rows(chart([Alert("only")]))) == 1
 
 
+def test_titles_say_when_as_exactly_as_it_takes() -> None:
+    """One alert has one moment, seconds are told of minutes, a day is said once."""
+    first, later, last = "2025-06-10T06:02:17Z", "2025-06-10T06:02:45.5Z", "2025-06-12T23:59:59Z"
+    titles = [
+        spec(rxalerts.timeline([Alert("a", time=each) for each in times]))["title"]["text"]
+        for times in ([first], [first, later], [first, last])
+    ]
+    assert titles == [
+        "1 alert, 2025-06-10 06:02:17 UTC",
+        "2 alerts, 2025-06-10 06:02:17 to 06:02:45 UTC",
+        "2 alerts, 2025-06-10 06:02 to 2025-06-12 23:59 UTC",
+    ]
+    assert spec(rxalerts.top([Alert("a")]))["title"]["text"] == "Most frequent by rule: 1 of 1, 100 % of 1 alert"
+
+
+def test_few_alerts_have_whole_numbers_and_room() -> None:
+    """No tick stands at half an alert, and a single bar is no wall."""
+    few = [Alert("a", time=number * 10**9) for number in (0, 0, 0, 4)]
+    timeline = spec(rxalerts.timeline(few))["encoding"]
+    assert timeline["y"]["axis"]["values"] == [0, 1, 2, 3]
+    assert timeline["x"]["scale"]["domain"] == [-3000, 9000]
+    assert spec(rxalerts.top(few))["encoding"]["x"]["axis"]["values"] == [0, 1, 2, 3, 4]
+    assert spec(rxalerts.heatmap([]))["encoding"]["color"]["scale"]["domain"] == [0, 1]
+    assert rows(rxalerts.top([], "command")) == []
+
+
 def test_a_million_alerts_make_a_small_chart() -> None:
     """What is drawn does not grow with what is counted."""
     size = 10**6

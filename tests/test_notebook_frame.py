@@ -181,6 +181,20 @@ def test_pandas_gets_the_same() -> None:
     assert int(data["n"][0]) == 2**63 and str(data["priority"][0]) == "Error"
 
 
+def test_pandas_can_have_exact_integers_between_nulls() -> None:
+    """By default pandas makes floats of them, as the documentation says; with columns of arrow they stay."""
+    table = rxalerts.frame([Alert("a", output_fields={"n": 2**53 + 1}), Alert("b")])
+    exact: Any = table.to_pandas(use_pyarrow_extension_array=True)
+    assert exact["n"].tolist()[0] == 2**53 + 1
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_time_that_no_column_holds_is_named(time: str) -> None:
+    """Polars counts nanoseconds in 64 bits; the error says which alert, and what to do."""
+    with pytest.raises(ValueError, match=f"time {time[:4]}.* of rule 'odd'.*1677 to 2262.*since="):
+        rxalerts.frame([Alert("fine"), Alert("odd", time=time)])
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without polars the message says what to install."""
 

@@ -78,6 +78,16 @@ def test_everything_in_an_alert_is_escaped() -> None:
     assert NASTY[:25] in page.text and "\u202e" not in page.text and "\x00" not in page.text
 
 
+def test_values_are_shown_as_json_and_short_ones_in_one_piece() -> None:
+    """Lists and truth values look as in the log; names of fields, priorities and headings are not torn apart."""
+    html = html_of(Alert("a", "error", output_fields={"proc.args": ["a", None, {"b": True}], "x": False}))
+    page = Page(html)
+    for text in ('["a",null,{"b":true}]', "false"):
+        assert text in page.text
+    assert '<span class="whole">proc.args</span>' in html
+    assert ".rxa th,.rxa .badge,.rxa .whole{white-space:nowrap" in html
+
+
 def test_a_huge_alert_makes_a_small_card() -> None:
     """A megabyte of text and thousands of fields do not choke a notebook; what is left out is told."""
     alert = Alert("r", "error", "x" * 2**20, {f"f{n}": "y" * 5000 for n in range(2000)}, tags=["t" * 10**5])

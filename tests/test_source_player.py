@@ -71,7 +71,7 @@ class Played:
 
     def has(self, *rules: str) -> None:
         """Wait until exactly these have come."""
-        until(lambda: self.rules == list(rules), f"{rules}, not {self.rules}")
+        until(lambda: self.rules == list(rules), f"exactly {rules}")
 
     def over(self) -> list[str]:
         """Wait for the end, and return what has come."""
@@ -247,6 +247,44 @@ def test_loop_plays_it_again_until_told_otherwise(tmp_path: Path) -> None:
         assert played.over() == ["1", "2", "1", "2", "1", "2"]
 
 
+def test_what_was_played_through_has_its_true_end(tmp_path: Path) -> None:
+    """The last alert before `until` is the end, and so is one that was added while it played."""
+    log = log_of(tmp_path / "log", 1, 2, 9)
+    source = replay(log, until=8 * SECOND)
+    assert (source.player.remaining, source.player.length) == (None, None)
+    with Played(source) as played:
+        played.over()
+    assert (source.player.remaining, source.player.length) == (0.0, 1.0)
+    source = replay(log)
+    source.player.pause()
+    with Played(source) as played:
+        source.player.step(2)
+        played.has("1", "2")
+        assert source.player.remaining == 7.0
+        log.write_bytes(log.read_bytes() + Alert("12", time=12 * SECOND).to_json().encode() + b"\n")
+        source.player.step(9)
+        until(lambda: source.player.length is not None and played.rules[-1] in ("9", "12"))
+    assert source.player.remaining == 0.0
+
+
+@pytest.mark.parametrize("times", [(), (7,), (5, 5, 5), (3, 1, 2), (-3, -2, -1), (0, 86_400)])
+def test_logs_that_are_odd_play_to_their_end(tmp_path: Path, times: tuple[float, ...]) -> None:
+    """Empty, a single alert, equal, unordered, before 1970, days apart: each alert once, in the log's order."""
+    source = replay(log_of(tmp_path / "log", *times), speed=1e6)
+    player, rules = source.player, [f"{each:g}" for each in times]
+    player.pause()
+    with Played(source) as played:
+        if times:
+            player.step(len(times))
+            played.has(*rules)
+            player.seek(-(10**18))
+            player.step()
+            until(lambda: len(played.rules) == len(times) + 1)
+            player.seek(10**18)
+        player.play()
+        assert played.over() == rules + rules[:1]
+
+
 def test_loop_of_nothing_ends(tmp_path: Path) -> None:
     """A log without an alert does not turn round and round."""
     source = replay(log_of(tmp_path / "log"))
@@ -269,6 +307,32 @@ def test_rebase_keeps_the_gaps_when_wound(tmp_path: Path) -> None:
     first, second, third, again = (alert.time_ns for alert in played.alerts)
     assert first >= before
     assert (second - first, third - first, again) == (2 * SECOND, 7 * SECOND, second)
+
+
+def test_rebase_moves_several_files_as_one(tmp_path: Path) -> None:
+    """The earliest alert of all is now; merged, gaps are those between the files' own times."""
+    logs = [log_of(tmp_path / "one", 3, 5), log_of(tmp_path / "two", 2, 4)]
+    alerts: list[Alert] = []
+    replay(logs, rebase=True).subscribe(alerts.append)
+    assert [alert.rule for alert in alerts] == ["2", "3", "4", "5"]
+    assert [after.time_ns - before.time_ns for before, after in pairwise(alerts)] == [SECOND] * 3
+    assert abs(alerts[0].time_ns - time.time_ns()) < 60 * SECOND
+
+
+def test_loop_keeps_to_its_limits(tmp_path: Path) -> None:
+    """Each round begins at `since` and ends before `until`, wherever it was wound to in between."""
+    source = replay(log_of(tmp_path / "log", 1, 2, 3, 4), since=2 * SECOND, until=4 * SECOND)
+    source.player.loop = True
+    source.player.pause()
+    with Played(source) as played:
+        source.player.step(3)
+        played.has("2", "3", "2")
+        source.player.seek(0)
+        source.player.step(2)
+        played.has("2", "3", "2", "2", "3")
+        source.player.seek("2000-01-01")
+        source.player.step()
+        played.has("2", "3", "2", "2", "3", "2")
 
 
 def test_shift_begins_now() -> None:
@@ -344,8 +408,9 @@ def test_wrong_values_are_refused(tmp_path: Path) -> None:
     player = replay(log_of(tmp_path / "log", 1)).player
     with pytest.raises(ValueError, match="step"):
         player.step(0)
-    with pytest.raises(ValueError, match="speed"):
-        player.speed = -1
+    for speed in (0, -1, float("inf"), float("nan"), "0x", "fast", "1e400"):
+        with pytest.raises(ValueError, match="must be \"max\", or a factor above 0"):
+            player.speed = speed
     with pytest.raises(ValueError, match="no moment"):
         player.seek("tomorrow")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -93,8 +93,7 @@ def command(
             if overrides:
                 raise ConfigError("-o overrides keys of a falco.yaml: name one with -c")
             refuse_loop(inputs, [1 if to is None else to])
-            format = "json" if as_json else "text"
-            sink: Sink[Any] = StdoutSink(format=format) if to is None else FileSink(to, keep_alive=True, format=format)
+            sink = _sink(to, "json" if as_json else "text", at_once=speed != "max")
             report = _through(Pipeline(source, route(*limit, to=sink)), signals, player)
         else:
             if as_json is not None or to is not None or priority is not None:
@@ -104,6 +103,13 @@ def command(
         raise click.UsageError(str(error)) from None
     summarise(report)
     sys.exit(exit_status(report, strict=strict))
+
+
+def _sink(to: str | None, format: Literal["json", "text"], *, at_once: bool) -> Sink[Any]:
+    if to is None:
+        return StdoutSink(format=format)
+    # Who plays at a pace wants to see each alert when it is played.
+    return FileSink(to, keep_alive=True, unbuffered=at_once, format=format)
 
 
 def _player(source: ReplaySource, paths: Sequence[str]) -> Player:

@@ -13,7 +13,10 @@ from html import escape as _escape
 from rxalerts.notebook.palette import COLOURS, text_on
 from rxalerts.priority import Priority
 
-__all__ = ["Html", "badge", "card", "escape", "facts", "page", "stages", "table"]
+__all__ = ["Html", "badge", "card", "escape", "facts", "page", "stages", "table", "whole"]
+
+
+_SHORT = 40  # characters
 
 
 class Html(str):
@@ -29,9 +32,10 @@ STYLE = (
     "font:13px/1.45 system-ui,sans-serif;max-width:60em;overflow-wrap:anywhere}"
     ".rxa *{box-sizing:border-box}"
     ".rxa table{border-collapse:collapse;margin:.3em 0;font-size:12px;color:inherit;background:transparent}"
-    ".rxa td,.rxa th{border-bottom:1px solid var(--rxa-line)!important;padding:.15em .7em .15em 0;text-align:left;"
-    "vertical-align:top;background:transparent;color:inherit}"
-    ".rxa th{font-weight:600}.rxa .n{text-align:right;font-variant-numeric:tabular-nums}"
+    ".rxa td,.rxa th{border-bottom:1px solid var(--rxa-line)!important;padding:.15em .7em .15em 0;"
+    "text-align:left!important;vertical-align:top;background:transparent;color:inherit}"
+    ".rxa th{font-weight:600}.rxa th,.rxa .badge,.rxa .whole{white-space:nowrap;overflow-wrap:normal}"
+    ".rxa .n{text-align:right!important;font-variant-numeric:tabular-nums}"
     ".rxa .card{border:1px solid var(--rxa-line);border-left:6px solid;border-radius:4px;padding:.5em .8em;"
     "margin:.3em 0}"
     ".rxa .badge{border-radius:3px;padding:.05em .45em;font-weight:600;font-size:12px}"
@@ -84,6 +88,11 @@ def _cell(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f'<td class="n">{value:,}</td>'
     return f"<td>{escape(value)}</td>"
+
+
+def whole(text: str) -> Html:
+    """Return a text that is not broken into lines, unless it is long."""
+    return Html(f'<span class="whole">{escape(text)}</span>') if len(text) <= _SHORT else escape(text)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Html:

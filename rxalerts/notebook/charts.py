@@ -20,6 +20,7 @@ __all__ = ["heatmap", "timeline", "top"]
 
 _WIDTH = 640
 _BINS = 120
+_FEW = 12  # bars, or alerts, that would have an axis with fractions or nothing but one bar
 _LABEL = 200  # characters of a value that a chart keeps
 
 # Widths of a bar of the timeline: seconds, as polars says it, and as people do.
@@ -85,9 +86,9 @@ def timeline(alerts: polars.DataFrame | Alerts, *, title: str = "", zone: str = 
         _base(alt, rows, title or _summary(table, zone))
         .mark_rect(stroke="#555", strokeWidth=0.3)
         .encode(
-            x=alt.X("start:T", title=f"time ({zone})", scale=alt.Scale(type="utc"), axis=_axis(alt, table)),
+            x=alt.X("start:T", title=f"time ({zone})", scale=_scale(alt, rows, span), axis=_axis(alt, table)),
             x2="end:T",
-            y=alt.Y("base:Q", title=f"alerts per {unit}"),
+            y=alt.Y("base:Q", title=f"alerts per {unit}", axis=_counts(alt, rows, "top")),
             y2="top:Q",
             color=_colour(alt),
             tooltip=[
@@ -124,12 +125,12 @@ def top(
     what = re.sub(r"\W", "_", by if isinstance(by, str) else names[0])
     table = _table(alerts, names)
     known = [name for name in names if name in table.columns]
-    if not known:
+    if not known and table.height:
         raise ValueError(
             f"this frame has no column {' or '.join(names)}: "
             "name it in frame(…, fields=[…]), or choose one of its columns"
         )
-    value = pl.coalesce([pl.col(name).cast(pl.String) for name in known]).replace("", None)
+    value = pl.coalesce([pl.lit(None, pl.String), *(pl.col(name).cast(pl.String) for name in known)]).replace("", None)
     counted = table.select(value.alias("value"), "priority").drop_nulls("value")
     totals = counted.group_by("value").len().sort(["len", "value"], descending=[True, False])
     shown: list[str] = totals.head(n)["value"].to_list()
@@ -139,14 +140,19 @@ def top(
         {what: labels[text], "priority": priority, "alerts": count} for text, priority, count in stacks.iter_rows()
     ]
     drawn: int = stacks["len"].sum()
-    share = f"{len(shown)} of {totals.height:,}, {100 * drawn / max(1, table.height):.3g} % of {table.height:,} alerts"
+    heading = (
+        f"Most frequent by {what}: {len(shown)} of {totals.height:,}, "
+        f"{100 * drawn / table.height:.3g} % of {_alerts(table.height)}"
+        if table.height
+        else "No alerts"
+    )
     return cast(
         "altair.Chart",
-        _base(alt, rows, title or f"Most frequent by {what}: {share}")
+        _base(alt, rows, title or heading)
         .mark_bar(stroke="#555", strokeWidth=0.3)
         .encode(
             y=alt.Y(f"{what}:N", title=None, sort=list(labels.values()), axis=alt.Axis(labelLimit=360)),
-            x=alt.X("alerts:Q", title="alerts", axis=alt.Axis(format=",d", tickMinStep=1)),
+            x=alt.X("alerts:Q", title="alerts", axis=_counts(alt, totals.head(1).to_dicts(), "len")),
             color=_colour(alt),
             order=alt.Order("rank:Q"),
             tooltip=[f"{what}:N", "priority:N", alt.Tooltip("alerts:Q", format=",")],
@@ -176,11 +182,14 @@ def heatmap(alerts: polars.DataFrame | Alerts, *, title: str = "", zone: str = "
         table.group_by(local.dt.weekday().alias("day"), local.dt.hour().alias("hour")).len().sort("day", "hour")
     )
     found = {(day, hour): count for day, hour, count in counts.iter_rows()}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"day": name, "hour": hour, "alerts": found.get((number, hour), 0)}
         for number, name in enumerate(_DAYS, 1)
         for hour in range(24)
     ]
+    low, high = min(row["alerts"] for row in rows), max(row["alerts"] for row in rows)
+    scale = alt.Scale(scheme="viridis", reverse=True, domain=[low if low < high else 0, max(high, 1)])
+    legend = alt.Legend(format=",d", values=_whole(alt, max(high, 1)))
     return cast(
         "altair.Chart",
         _base(alt, rows, title or _summary(table, zone))
@@ -188,7 +197,7 @@ def heatmap(alerts: polars.DataFrame | Alerts, *, title: str = "", zone: str = "
         .encode(
             x=alt.X("hour:O", title=f"hour of the day ({zone})", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("day:O", title=None, sort=list(_DAYS)),
-            color=alt.Color("alerts:Q", title="alerts", scale=alt.Scale(scheme="viridis", reverse=True)),
+            color=alt.Color("alerts:Q", title="alerts", scale=scale, legend=legend),
             tooltip=["day:O", "hour:O", alt.Tooltip("alerts:Q", format=",")],
         ),
     )
@@ -204,6 +213,27 @@ def _step(table: Any) -> tuple[str, str]:
     seconds = _seconds(table)
     fitting = [step for step in _STEPS if seconds / step[0] <= _BINS]
     return (fitting or _STEPS[-1:])[0][1:]
+
+
+def _scale(alt: Any, rows: list[dict[str, Any]], step: timedelta) -> Any:
+    """Return the scale of time: room for some bars, so that a few of them do not look like walls."""
+    if not rows:
+        return alt.Scale(type="utc")
+    start, end = (datetime.fromisoformat(rows[at][side]) for at, side in ((0, "start"), (-1, "end")))
+    missing = max(0, _FEW - round((end - start) / step))
+    ends = (start - step * (missing // 2), end + step * (missing - missing // 2))
+    return alt.Scale(type="utc", domain=[int(each.timestamp() * 1000) for each in ends], nice=False)
+
+
+def _counts(alt: Any, rows: list[dict[str, Any]], column: str) -> Any:
+    """Return an axis of counts, which are whole numbers."""
+    most = max((row[column] for row in rows), default=0)
+    return alt.Axis(format=",d", values=_whole(alt, most), tickCount=8, labelOverlap=True)
+
+
+def _whole(alt: Any, most: int) -> Any:
+    """Return where to put ticks, when there are so few that some would stand at fractions."""
+    return list(range(most + 1)) if 0 < most <= _FEW else alt.Undefined
 
 
 def _axis(alt: Any, table: Any) -> Any:
@@ -230,9 +260,15 @@ def _summary(table: Any, zone: str) -> str:
     if table.height == 0:
         return "No alerts"
     ends: tuple[datetime, datetime] = (table["time"].min(), table["time"].max())
-    first, last = (_naive(at.astimezone(ZoneInfo(zone)))[:16].replace("T", " ") for at in ends)
-    noun = "alert" if table.height == 1 else "alerts"
-    return f"{table.height:,} {noun}, {first} to {last} {zone}"
+    exact = 19 if _seconds(table) < 600 else 16
+    first, last = (_naive(at.astimezone(ZoneInfo(zone)))[:exact].replace("T", " ") for at in ends)
+    same_day = first[:10] == last[:10]
+    until = "" if first == last else f" to {last[11:] if same_day else last}"
+    return f"{_alerts(table.height)}, {first}{until} {zone}"
+
+
+def _alerts(count: int) -> str:
+    return "1 alert" if count == 1 else f"{count:,} alerts"
 
 
 def _naive(moment: datetime) -> str:

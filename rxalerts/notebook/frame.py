@@ -65,10 +65,11 @@ def frame(alerts: Alerts, fields: Fields = "all", *, chunk: int = _CHUNK) -> pol
     Raises:
         MissingPackageError: polars is not installed.
         OSError: a file cannot be read.
-        ValueError: a live source, which never ends.
+        ValueError: a live source, which never ends; a time outside of the years 1677 to 2262.
 
     Memory: the frame itself, some 1.5 kB for an alert with 25 fields, and one chunk. ``frame(…).to_pandas()`` needs
-    pandas and pyarrow (``pip install 'rxalerts[pandas]'``).
+    pandas and pyarrow (``pip install 'rxalerts[pandas]'``). It makes floats of integers between nulls, inexact above
+    2⁵³: ``to_pandas(use_pyarrow_extension_array=True)`` keeps them.
 
     >>> table = frame([Alert("Shell", "notice", "A shell", {"proc.pid": 2**63})])
     >>> table["proc.pid"].dtype, table["proc.pid"][0]
@@ -158,7 +159,7 @@ class _Table:
         }
         return pl.DataFrame(
             [
-                pl.Series("time", [alert.time_ns for alert in alerts], pl.Int64).cast(pl.Datetime("ns", "UTC")),
+                pl.Series("time", _times(alerts), pl.Int64).cast(pl.Datetime("ns", "UTC")),
                 pl.Series("priority", [ORDER[alert.priority] for alert in alerts], pl.Enum(list(ORDER))),
                 self._shared("rule", [alert.rule for alert in alerts], pl.String),
                 self._shared("hostname", [alert.hostname for alert in alerts], pl.String),
@@ -230,6 +231,17 @@ class _Table:
             for rest, value in zip(before, values, strict=True)
         ]
         return base.with_columns(self._pl.Series("output_fields", after, self._pl.String))
+
+
+def _times(alerts: list[Alert]) -> list[int]:
+    times = [alert.time_ns for alert in alerts]
+    if times and not (-(1 << 63) < min(times) and max(times) < 1 << 63):
+        wrong = next(alert for alert in alerts if not -(1 << 63) < alert.time_ns < 1 << 63)
+        raise ValueError(
+            f"time {wrong.time} of rule {wrong.rule!r}: a frame holds the years 1677 to 2262: leave it out, as with "
+            "sources.replay(…, since='1970-01-01', until='2262-01-01')"
+        )
+    return times
 
 
 def _own_message(alert: Alert) -> str | None:

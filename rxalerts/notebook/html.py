@@ -7,12 +7,13 @@ from typing import Any, cast
 
 from reactivex import Observable
 
+from rxalerts import jsonvalues
 from rxalerts.alert import Alert
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import SourceStats
 from rxalerts.flow.stages import operator_name, stages_of
 from rxalerts.flow.stats import SinkStats, State
-from rxalerts.notebook.blocks import Html, badge, card, escape, facts, page, stages, table
+from rxalerts.notebook.blocks import Html, badge, card, escape, facts, page, stages, table, whole
 from rxalerts.notebook.palette import COLOURS
 from rxalerts.pipeline import Pipeline, Report
 from rxalerts.priority import Priority
@@ -44,7 +45,7 @@ def _alert(alert: Alert) -> Html:
     ]
     fields = list(alert.output_fields.items())
     if fields:
-        rows = [(Html(f"<code>{escape(_short(name))}</code>"), _value(value)) for name, value in fields[:_SHOWN_FIELDS]]
+        rows = [(Html(f"<code>{whole(_short(name))}</code>"), _value(value)) for name, value in fields[:_SHOWN_FIELDS]]
         more = len(fields) - len(rows)
         note = Html(f'<div class="faint">and {more} more</div>') if more > 0 else Html()
         parts.append(Html(f"<details><summary>{len(fields)} fields</summary>{table((), rows)}{note}</details>"))
@@ -54,7 +55,8 @@ def _alert(alert: Alert) -> Html:
 
 
 def _value(value: object) -> Html:
-    return Html(f"<code>{escape(_short('null' if value is None else str(value)))}</code>")
+    text = value if isinstance(value, str) else jsonvalues.encode(value).decode()
+    return Html(f"<code>{escape(_short(text))}</code>")
 
 
 def _short(text: str) -> str:
@@ -120,7 +122,8 @@ def _source_row(stats: SourceStats) -> tuple[object, ...]:
 def _sink_row(name: str, stats: SinkStats) -> tuple[object, ...]:
     why = [f"{reason} {count:,}" for reason, count in _losses(stats).items()]
     reasons = "; ".join([*why, *([stats.last_error] if stats.last_error else [])])
-    return (name, stats.received, stats.delivered, stats.depth, stats.lost, str(stats.state), _short(reasons))
+    state = whole(str(stats.state))
+    return (name, stats.received, stats.delivered, stats.depth, stats.lost, state, _short(reasons))
 
 
 def _pipeline(pipeline: Pipeline) -> Html:

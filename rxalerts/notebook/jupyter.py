@@ -7,7 +7,12 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-__all__ = ["display", "running_cell", "show_html"]
+__all__ = ["display", "in_notebook", "running_cell", "show", "show_html"]
+
+
+def in_notebook() -> bool:
+    """Tell whether this is a kernel of Jupyter."""
+    return _shell() is not None
 
 
 def display(draw: Callable[[], str], stop: Callable[[], None]) -> tuple[Callable[[str], object] | None, Any]:
@@ -18,15 +23,21 @@ def display(draw: Callable[[], str], stop: Callable[[], None]) -> tuple[Callable
     if _shell() is None:
         return None, None
     ipython: Any = import_module("IPython.display")
-    button = _stop_button(stop, ipython)
+    button = _stop_button(stop)
     handle = ipython.display(ipython.HTML(draw()), display_id=True)
     return (lambda html: handle.update(ipython.HTML(html))), button
+
+
+def show(value: object) -> None:
+    """Show a value in the running cell."""
+    ipython: Any = import_module("IPython.display")
+    ipython.display(value)
 
 
 def show_html(html: str) -> None:
     """Show HTML in the running cell."""
     ipython: Any = import_module("IPython.display")
-    ipython.display(ipython.HTML(html))
+    show(ipython.HTML(html))
 
 
 def running_cell() -> tuple[str, str]:
@@ -49,7 +60,7 @@ def _shell() -> Any:
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
-def _stop_button(stop: Callable[[], None], ipython: Any) -> Any:
+def _stop_button(stop: Callable[[], None]) -> Any:
     try:
         widgets: Any = import_module("ipywidgets")
     except ImportError:
@@ -63,5 +74,5 @@ def _stop_button(stop: Callable[[], None], ipython: Any) -> Any:
             still()
 
     button.on_click(click)
-    ipython.display(button)
+    show(button)
     return button

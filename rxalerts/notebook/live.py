@@ -15,7 +15,8 @@ from reactivex import Observable
 from rxalerts.alert import Alert
 from rxalerts.flow.pulling import Subscription
 from rxalerts.format import Formatted
-from rxalerts.notebook.blocks import Html, badge, card, escape, page, table
+from rxalerts.notebook.blocks import Html, badge, card, escape, page, table, whole
+from rxalerts.notebook.cells import Ongoing
 from rxalerts.notebook.jupyter import display, running_cell, show_html
 from rxalerts.notebook.palette import COLOURS
 from rxalerts.priority import Priority
@@ -25,7 +26,6 @@ __all__ = ["View", "live"]
 
 log = logging.getLogger("rxalerts")
 
-_MOST_VIEWS = 8
 _TEXT = 160
 
 
@@ -177,7 +177,7 @@ class View:
             latest, counts, total = list(self._latest), self.counts.copy(), self.total
         badges = [badge(f"{p.label} {counts[p.label]:,}", p) for p in Priority if counts[p.label]]
         rows = [
-            (alert.time, badge(alert.priority, alert.priority), _cut(alert.rule), _cut(alert.message))
+            (whole(alert.time), badge(alert.priority, alert.priority), _cut(alert.rule), _cut(alert.message))
             for alert in reversed(latest)
         ]
         count = f'<span class="faint">{total:,} alerts</span>'
@@ -246,28 +246,4 @@ def _bars(rates: list[tuple[int, Counter[Priority]]], now: int, seconds: int) ->
     )
 
 
-class _Views:
-    """The views that run: one generation for each cell, and not too many."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: list[tuple[View, str, str]] = []
-
-    def open(self, view: View) -> None:
-        """Note a view; those of an earlier run of the same cell, and the oldest ones of too many, are stopped."""
-        cell, run = running_cell()
-        with self._lock:
-            old = [each for each, its_cell, its_run in self._running if cell and its_cell == cell and its_run != run]
-            left = [entry for entry in self._running if entry[0] not in old]
-            old += [entry[0] for entry in left[: max(0, len(left) + 1 - _MOST_VIEWS)]]
-            self._running.append((view, cell, run))
-        for each in old:
-            each.stop()
-
-    def close(self, view: View) -> None:
-        """Forget a view that has ended."""
-        with self._lock:
-            self._running = [entry for entry in self._running if entry[0] is not view]
-
-
-_views = _Views()
+_views = Ongoing()

@@ -1,11 +1,15 @@
 """An index beside a large log, so that a reading from some moment on need not begin at the beginning.
 
-`LOG.rxidx` has one entry for each MiB of the log: where it begins, its line, and the earliest and the latest time in
-it. From these follow the first block that can hold an alert from a moment on, and the block from which on there is
-none before another moment, in whatever order the alerts are. It is made when a moment is first asked for, and
-thrown away when the log is not the one that it was made of: size, time of change, inode and the beginning's hash
-must be the same. Only logs of JSON objects, each beginning with a line of its own, have one: there, a line that
-begins with a brace can be read without what stands before it.
+`LOG.rxidx` has one entry for each MiB of the log: where it begins, its line, the earliest and the latest time in it,
+and its checksum. From these follow the first block that can hold an alert from a moment on, and the one behind which
+there is none before another moment, in whatever order the alerts are. Blocks are found as they are asked for, from the
+beginning on: a reading begins as soon as its first block is found, and a log that has grown gets the blocks of what
+was added. The last block, which may be cut, is never kept.
+
+An index is used when the log's inode is the same, it has not become shorter, nor changed without having grown, and its
+first block, the last one and sixteen others at random have their checksums: whatever is inserted or taken away moves
+all that follows. Blocks end before the first object that is spread over lines, and the first alert that takes its time
+from what stands before it; from there on all is read.
 """
 
 from __future__ import annotations
@@ -14,20 +18,20 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
+import random
 import stat
 import tempfile
-import time
 from bisect import bisect_left
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Callable, Iterator
+from datetime import date
+from operator import attrgetter
 from typing import BinaryIO
+from zlib import crc32
 
 import msgspec
 
-from rxalerts.alert import Alert
-from rxalerts.wire import Decoder, OnBad, Reader, read
-from rxalerts.wire.days import Days
+from rxalerts.sources._blocks import Block, next_block
+from rxalerts.wire import OnBad, Reader, read
 
 log = logging.getLogger("rxalerts")
 
@@ -37,191 +41,152 @@ ENDING = ".rxidx"
 MIN_SIZE = 64 << 20
 """Logs from this size on, in bytes, get an index."""
 
-_BLOCK = 1 << 20
-# A block with a line beyond this is read with the whole log.
-_LONGEST = 64 << 20
+_MAGIC = b"rxidx 2\n"
+_SAMPLES = 16
+# Making so much of an index, in bytes, takes a second or more, and is told.
+_TOLD = 1 << 30
 
-_MAGIC = b"rxidx 1\n"
-_HEAD = 64 << 10
-
-# What changed less than so many nanoseconds ago is being written, or may change again without a new time of change.
-_FRESH = 2_000_000_000
-
-_OTHER_LINE = re.compile(rb"(?:\A|\n)[^{\n]")
+_begin_of: Callable[[Block], int] = attrgetter("begin")
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """What tells one state of a log from another."""
+class _Saved(msgspec.Struct, frozen=True):
+    """What is in the file: the log as it was, and its blocks."""
 
-    size: int
-    mtime_ns: int
     inode: int
     device: int
-    head: str
+    size: int
+    mtime_ns: int
+    blocks: list[Block]
 
 
-class Index(msgspec.Struct, frozen=True):
-    """The blocks of a log; none when it cannot be read from its middle."""
+class Blocks:
+    """The blocks of a log, up to its end or to where it must be read in order; found when they are asked for.
 
-    identity: Identity
-    offsets: list[int]
-    lines: list[int]
-    earliest: list[int]
-    latest: list[int]
-
-    def start(self, since: int) -> int:
-        """Return the first block that has an alert from `since` on; the number of blocks when there is none."""
-        return bisect_left(list(accumulate(self.latest, max)), since)
-
-    def stop(self, until: int) -> int:
-        """Return the block from which on no alert is before `until`."""
-        from_behind = list(accumulate(reversed(self.earliest), min))
-        return len(from_behind) - bisect_left(from_behind, True, key=lambda least: least < until)
-
-
-def open_from(path: str, since: int, until: int | None, on_bad: OnBad) -> Reader | None:
-    """Return a reader that begins shortly before the first alert of `since` or later.
-
-    None when the log is small, packed, no regular file, or in a form that has no index: it is to be read whole.
+    Arguments:
+        path: the log's name.
+        file: the log, opened.
     """
-    index = index_of(path)
-    if index is None or not index.offsets:
-        return None
-    size = index.identity.size
-    first = index.start(since)
-    last = len(index.offsets) if until is None else max(first, index.stop(until))
-    begin, end = ((*index.offsets, size)[block] for block in (first, last))
-    file = _Part(path, begin, end)
-    if begin < size and not file.at_line():
-        file.close()
-        return None
-    reader = read(file, on_bad=on_bad)
-    reader.begin_at(begin, index.lines[first] if first < len(index.lines) else 1)
-    return reader
 
+    def __init__(self, path: str, file: BinaryIO) -> None:
+        self._path = path
+        self._file = file
+        self._status = os.fstat(file.fileno())
+        self._blocks = _load(path + ENDING, file, self._status)
+        self._kept = len(self._blocks)
 
-class _Part:
-    """A part of a file, as something to be read."""
+    def __iter__(self) -> Iterator[Block]:
+        return self._from(0)
 
-    def __init__(self, path: str, begin: int, end: int) -> None:
-        self.name = path
-        self._file = open(path, "rb", buffering=0)
-        self._begin = begin
-        self._left = end - begin
-        self._file.seek(begin)
+    def _from(self, place: int) -> Iterator[Block]:
+        while place < len(self._blocks) or self._find():
+            yield self._blocks[place]
+            place += 1
 
-    def at_line(self) -> bool:
-        """Tell whether an object begins here, on a line of its own."""
-        fd = self._file.fileno()
-        if self._begin == 0:
-            return os.pread(fd, 1, 0) == b"{"
-        return os.pread(fd, 2, self._begin - 1) == b"\n{"
+    def _find(self) -> bool:
+        if self._blocks and not self._blocks[-1].whole:
+            return False
+        found = next_block(self._file, *self.end)
+        if found is not None:
+            self._blocks.append(found)
+        return found is not None
 
-    def read(self, size: int, /) -> bytes:
-        data = self._file.read(min(size, self._left)) if self._left else b""
-        if not data:
-            self.close()
-            return b""
-        self._left -= len(data)
-        return data
+    @property
+    def end(self) -> tuple[int, int]:
+        """The end of the last whole block that was found: the offset, and the number of the line that follows."""
+        if not self._blocks:
+            return 0, 1
+        last = self._blocks[-1]
+        return (last.end, last.line + last.lines) if last.whole else (last.begin, last.line)
+
+    def limit(self, until: int, at: int) -> int | None:
+        """Return up to where to read on from the beginning of a block, or an end; None: to the end of the log."""
+        for block in self._from(bisect_left(self._blocks, at, key=_begin_of)):
+            if block.earliest < until:
+                return block.end if block.whole else None
+        self.keep()
+        last = self._blocks[-1]
+        return at if not last.whole or last.end >= os.fstat(self._file.fileno()).st_size else None
+
+    def keep(self) -> None:
+        """Save what was found; the last block is left out when it may still grow."""
+        whole = [block for block in self._blocks if block.whole]
+        if len(whole) > self._kept:
+            self._kept = len(whole)
+            status = self._status
+            saved = _Saved(status.st_ino, status.st_dev, status.st_size, status.st_mtime_ns, whole)
+            _save(self._path + ENDING, msgspec.msgpack.encode(saved), status.st_mode)
 
     def close(self) -> None:
-        self._left = 0
+        """Close the log."""
         self._file.close()
 
 
-def index_of(path: str) -> Index | None:
-    """Return the index of a log, made anew if there is none that fits; None for what gets none."""
+def open_from(path: str, since: int, until: int | None, on_bad: OnBad, day: date | None = None) -> Reader | None:
+    """Return a reader that begins shortly before the first alert of `since` or later.
+
+    None when the log is small, no regular file, or in a form that has no index: it is to be read whole.
+    """
+    blocks = _blocks_of(path)
+    if blocks is None:
+        return None
+    first = next((block for block in blocks if block.latest >= since), None)
+    begin, line = blocks.end if first is None else (first.begin, first.line)
+    blocks.keep()
+    if (begin, first) == (0, None):
+        blocks.close()
+        return None
+    file = _Part(path, begin, blocks, until)
+    reader = read(file, on_bad=on_bad, date=day)
+    reader.begin_at(begin, line)
+    return reader
+
+
+def _blocks_of(path: str) -> Blocks | None:
     if path == "-":
         return None
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        file = stack.enter_context(open(path, "rb"))
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size < MIN_SIZE:
-            return None
-        identity = _identity(file)
-        index = _load(path + ENDING)
-        if index is not None and index.identity == identity:
-            return index
-        if time.time_ns() - identity.mtime_ns < _FRESH or not os.access(os.path.dirname(path) or ".", os.W_OK):
-            # Being written, or nowhere to keep an index: reading it whole costs no more than making one.
-            return None
-        log.info("%s: making an index beside it, for this and later readings from some moment on", path)
-        index = _made(file, identity)
-        if _identity(file) != identity:
-            # It grows while we read: what is found now will not be true later.
-            return None
-        _save(path + ENDING, index, status.st_mode)
-        return index
+        if stat.S_ISREG(status.st_mode) and status.st_size >= MIN_SIZE:
+            blocks = Blocks(path, file)
+            if status.st_size - blocks.end[0] > _TOLD:
+                log.info("%s: looking for where to begin; what is found is kept in %s", path, path + ENDING)
+            stack.pop_all()
+            return blocks
     return None
 
 
-def _identity(file: BinaryIO) -> Identity:
-    status = os.fstat(file.fileno())
-    head = hashlib.sha256(os.pread(file.fileno(), _HEAD, 0)).hexdigest()
-    return Identity(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, head)
+class _Part:
+    """A log from some place on, as something to be read; with `until`, to where no alert is before that moment."""
 
+    def __init__(self, path: str, begin: int, blocks: Blocks, until: int | None) -> None:
+        self.name = path
+        self._blocks = blocks
+        self._until = until
+        self._file = open(path, "rb", buffering=0)
+        self._at = self._file.seek(begin)
+        self._limit: int | None = begin
 
-# -- making it ----------------------------------------------------------------------------------------------
+    def fileno(self) -> int:
+        return self._file.fileno()
 
+    def read(self, size: int, /) -> bytes:
+        if self._at == self._limit:
+            self._limit = None if self._until is None else self._blocks.limit(self._until, self._at)
+        data = self._file.read(size if self._limit is None else min(size, self._limit - self._at))
+        self._at += len(data)
+        return data
 
-class _NoDays(Days):
-    """Notes that a day was asked for: then a time depends on what stands before it in the log."""
-
-    asked = False
-
-    def ns(self, text: str, near: int | None = None) -> int:
-        self.asked = True
-        return super().ns(text, near)
-
-
-@dataclass
-class _Block:
-    earliest: int
-    latest: int
-
-
-def _made(file: BinaryIO, identity: Identity) -> Index:
-    """Read a log and return its index; without any block if its lines depend on each other."""
-    index = Index(identity, [], [], [], [])
-    began = time.time_ns()
-    offset, line = 0, 1
-    file.seek(0)
-    while data := file.read(_BLOCK):
-        data += file.readline(_LONGEST)
-        whole = len(data) < _LONGEST and not _OTHER_LINE.search(data)
-        block = _times(data, began) if whole else None
-        if block is None:
-            return Index(identity, [], [], [], [])
-        index.offsets.append(offset)
-        index.lines.append(line)
-        index.earliest.append(block.earliest)
-        index.latest.append(block.latest)
-        offset += len(data)
-        line += data.count(b"\n")
-    return index
-
-
-def _times(data: bytes, began: int) -> _Block | None:
-    """Return the earliest and latest time in a block; None when it is not all said in the block itself."""
-    decoder = Decoder()
-    days = decoder.days = _NoDays()
-    pieces = [*decoder.feed(data), *decoder.close()]
-    times = [piece.time_ns for piece in pieces if isinstance(piece, Alert)]
-    if not times:
-        return _Block(_LAST, -_LAST)
-    # An alert without any time gets that of its reading.
-    return None if days.asked or max(times) >= began else _Block(min(times), max(times))
-
-
-_LAST = (1 << 63) - 1
+    def close(self) -> None:
+        self._file.close()
+        self._blocks.close()
 
 
 # -- keeping it ---------------------------------------------------------------------------------------------
 
 
-def _save(path: str, index: Index, mode: int) -> None:
+def _save(path: str, body: bytes, mode: int) -> None:
     """Write an index, whole at once, readable by who can read the log; where that cannot be, there is none."""
-    body = msgspec.msgpack.encode(index)
     try:
         fd, new = tempfile.mkstemp(prefix=os.path.basename(path) + ".", dir=os.path.dirname(path) or ".")
         try:
@@ -236,20 +201,30 @@ def _save(path: str, index: Index, mode: int) -> None:
         log.debug("%s: no index is kept: %s", path, error.strerror)
 
 
-def _load(path: str) -> Index | None:
-    """Read an index; None when there is none, or it is damaged."""
+def _load(path: str, file: BinaryIO, status: os.stat_result) -> list[Block]:
+    """Return the blocks in an index; none if there is no index, or it is damaged, or of another log."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError:
-        return None
-    start = len(_MAGIC) + 32
-    body = data[start:]
-    if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != data[len(_MAGIC) : start]:
-        return None
-    try:
-        index = msgspec.msgpack.decode(body, type=Index)
-    except msgspec.MsgspecError:
-        return None
-    columns = (index.offsets, index.lines, index.earliest, index.latest)
-    return index if len({len(column) for column in columns}) == 1 else None
+        with open(path, "rb") as index:
+            data = index.read()
+        start = len(_MAGIC) + 32
+        body = data[start:]
+        if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != data[len(_MAGIC) : start]:
+            return []
+        saved = msgspec.msgpack.decode(body, type=_Saved)
+        return saved.blocks if _fits(saved, file, status) else []
+    except (OSError, msgspec.MsgspecError):
+        return []
+
+
+def _fits(saved: _Saved, file: BinaryIO, now: os.stat_result) -> bool:
+    """Tell whether a log still has the blocks that it had."""
+    if (saved.inode, saved.device) != (now.st_ino, now.st_dev) or now.st_size < saved.size:
+        return False
+    if now.st_size == saved.size and now.st_mtime_ns != saved.mtime_ns:
+        return False
+    blocks = saved.blocks
+    chosen = {0, len(blocks) - 1, *random.sample(range(len(blocks)), min(_SAMPLES, len(blocks)))} if blocks else ()
+    fd = file.fileno()
+    return all(
+        crc32(os.pread(fd, each.end - each.begin, each.begin)) == each.crc for each in map(blocks.__getitem__, chosen)
+    )

@@ -10,9 +10,11 @@ from typing import Protocol
 from reactivex import Observable
 
 from rxalerts.alert import Alert
+from rxalerts.display import show_player
 from rxalerts.flow.feed import Feed
 from rxalerts.flow.source import Emitter
 from rxalerts.sources._moments import Moment, parse_moment, parse_speed
+from rxalerts.timestamps import format_rfc3339
 
 # A single wait, in seconds: a system's limit may be shorter than a gap at a low speed.
 _LONGEST = 1e6
@@ -54,6 +56,7 @@ class Player:
     Its clock is the log's own: positions are the recorded times, whatever `rebase` makes of them. A gap passes at
     the pace even when it is paused, wound into or played at another speed in its middle. The pace is measured from
     the last such change, so that delays do not add up. Under pressure the tape's clock goes on; it then catches up.
+    In Jupyter a player shows itself as buttons and a counter, when it is the last value of a cell.
 
     >>> from rxalerts import sources
     >>> source = sources.replay("examples/alerts.jsonl")
@@ -82,16 +85,32 @@ class Player:
         self._loop = False
         self._playing = True
         self._running = False
+        self.runs = 0
+        """How many subscriptions have begun to play it."""
         self._steps = 0
         self._sought: int | None = None
         # Where the tape's clock stood, in recorded time, when ours showed `_at`; None: before the first alert.
         self._stood: int | None = None
         self._at = 0.0
         self._first: int | None = None
+        self._last: int | None = None
         # The alert that is waited for, or that came last: the tape's clock is not shown beyond it.
         self._next: int | None = None
 
+    _ipython_display_ = show_player
+
+    def __repr__(self) -> str:
+        position = self.position
+        clock = "not begun" if position is None else format_rfc3339(position)
+        state = ("playing" if self._running else "ready") if self._playing else "paused"
+        return f"<player: {state}, {clock}>"
+
     # -- the buttons ----------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether a subscription plays it now."""
+        return self._running
 
     @property
     def playing(self) -> bool:
@@ -187,15 +206,19 @@ class Player:
     @property
     def remaining(self) -> float | None:
         """Seconds of recorded time up to the last alert; None when the end is not known, as in a large packed log."""
-        end, position = self._recording.end(), self.position
+        end, position = self._end(), self.position
         if end is None or (position is None and (position := self._first) is None):
             return None
         return max(0, end - position) / 1e9
 
+    def _end(self) -> int | None:
+        # What was played to its end is known, even if it has grown meanwhile, or ends long before `until`.
+        return self._recording.end() if self._last is None else self._last
+
     @property
     def length(self) -> float | None:
         """Seconds of recorded time from the first alert to the last; None when one of them is not known."""
-        end, first = self._recording.end(), self._first
+        end, first = self._end(), self._first
         return None if end is None or first is None else max(0, end - first) / 1e9
 
     @property
@@ -231,6 +254,7 @@ class Player:
             if self._running:
                 return False
             self._running, self._recording = True, recording
+            self.runs += 1
             return True
 
     def release(self) -> None:
@@ -260,14 +284,18 @@ class Player:
         start: int | None = None
         played = True
         while True:
+            latest: int | None = None
             for alert in alerts:
-                if not self._due(alert.time_ns, stopped):
+                moment = alert.time_ns
+                if not self._due(moment, stopped):
                     break
                 played = True
+                latest = moment if latest is None else max(latest, moment)
                 self._tell()
                 yield shift(alert)
             else:
-                if not self._again(stopped) and not (self._loop and (played or start is not None)):
+                self._last = self._last if latest is None else latest
+                if not self._again(stopped, played or start is not None):
                     return
             if stopped.is_set():
                 return
@@ -310,13 +338,15 @@ class Player:
             return 0.0
         return self._at + (moment - self._stood) / 1e9 / self._speed - now
 
-    def _again(self, stopped: threading.Event) -> bool:
-        """Wait at the end while it is paused; true when it was wound."""
+    def _again(self, stopped: threading.Event, may_loop: bool) -> bool:
+        """Wait at the end while it is paused; true when there is more to play: it was wound, or begins anew."""
         with self._changed:
             while not self._playing and self._sought is None and not stopped.is_set():
+                if self._steps and self._loop and may_loop:
+                    break
                 self._steps = 0
                 self._wait(self._changed, None)
-            return self._sought is not None
+            return self._sought is not None or (self._loop and may_loop)
 
     def _wound(self) -> int | None:
         """Return the moment to go on from; None: the beginning."""

@@ -87,7 +87,7 @@ class Tape:
             on_bad = id
         self._opened += 1
         for path in self._paths:
-            reader = None if since is None else open_from(path, since, self._until, on_bad)
+            reader = None if since is None else open_from(path, since, self._until, on_bad, self._day)
             self._readers.append(reader or read(path, on_bad=on_bad, date=self._day))
         alerts = iter(self._readers[0]) if len(self._readers) == 1 else heapq.merge(*self._readers, key=_time_ns)
         return alerts if since is None and self._until is None else _between(alerts, since, self._until)
