@@ -15,8 +15,12 @@ FILE = "file_output: {enabled: true, keep_alive: true, filename: ./events.txt}\n
 
 
 def test_check_shows_the_effective_channels(tmp_path: Path) -> None:
-    """A good file: status 0, and a table of what each channel is told, overrides included."""
-    config(tmp_path, FILE + "stdout_output: {enabled: true}\npriority: error\noutputs: {rate: 5, max_burst: 7}\n")
+    """A good file: status 0, a table of what each channel is told, overrides included, and what only Falco acts on."""
+    config(
+        tmp_path,
+        FILE + "stdout_output: {enabled: true}\npriority: error\noutputs: {rate: 5, max_burst: 7}\n"
+        "append_output: [{extra_output: x}]\nrules_files: []\n",
+    )
     done = rxalerts("check", "falco.yaml", "-o", "json_output=true", folder=tmp_path)
     assert done.returncode == 0
     lines = [line.split() for line in done.stdout.decode().splitlines()]
@@ -24,6 +28,7 @@ def test_check_shows_the_effective_channels(tmp_path: Path) -> None:
     assert ["rate", "limit", "5/s,", "7", "at", "once"] in lines
     assert ["file", "file", "format", "json"] in lines
     assert ["filename", "./events.txt"] in lines
+    assert ["left", "to", "Falco", "append_output,", "rules_files"] in lines
     assert ["stdout", "stdout", "format", "json"] in lines
 
 

@@ -64,6 +64,7 @@ def _described(config: Config) -> Iterable[str]:
         [
             ("files", ", ".join(config.files)),
             *([("not there", ", ".join(config.missing))] if config.missing else []),
+            *([("left to Falco", ", ".join(config.left_to_falco))] if config.left_to_falco else []),
             ("source", settings.source),
             ("priority", str(settings.priority)),
             ("rate limit", limit),

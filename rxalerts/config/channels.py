@@ -233,12 +233,13 @@ class ChannelReader:
 
     def _try(self, config: ChannelConfig, sink: type[Sink[Any]], places: Mapping[str, Place]) -> None:
         """Let the sink and the operators check their values."""
-        secret = {item.name for item in options_of(sink) if item.secret}
+        secret = {item.name: item.help for item in options_of(sink) if item.secret}
         try:
             check_options(sink, config.options)
             config.operators()
         except OptionError as error:
-            reason = "has a wrong value, which is not shown here" if error.key in secret else error.reason
+            hidden = f"has a wrong value, which is not shown here; it is {secret.get(error.key)}"
+            reason = hidden if error.key in secret else error.reason
             self.problems.error(places.get(error.key, config.place), f"{config.name}: {error.key}: {reason}")
         except (ConfigError, ValueError, TypeError, ImportError, OSError) as error:
             self.problems.error(config.place, f"{config.name}: {error}")

@@ -25,9 +25,24 @@ MAX_DEPTH = 64
 MAX_VALUES = 50_000
 """The most values in one file, aliases followed."""
 
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: this is not a falco.yaml"
+
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "bool", "float", "null", "seq", "map")
 )
+# The longer ones first.
+_MARKS = {
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+_ZEROS = {
+    b"\0\1\1\1": "utf-32-le",
+    b"\1\1\1\0": "utf-32-be",
+    b"\0\1": "utf-16-le",
+    b"\1\0": "utf-16-be",
+}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -77,16 +92,24 @@ def _read(path: str, problems: Problems) -> str | None:
 
 
 def _decode(data: bytes, path: str, problems: Problems) -> str | None:
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    encoding = _encoding_of(data)
     try:
-        return data.decode("utf-16" if wide else "utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-16" if wide else "utf-8", "replace")
-        what = (
-            "a broken UTF-16 character" if wide else f"the byte 0x{data[error.start]:02x}, which is not UTF-8"
-        )
+        before = data[: error.start].decode(encoding, "replace")
+        byte = f"the byte 0x{data[error.start]:02x}, which is not UTF-8"
+        what = byte if encoding == "utf-8-sig" else f"a broken character of {encoding.upper()}"
         problems.error(_place_after(path, before), f"{what}: save the file as UTF-8")
         return None
+
+
+def _encoding_of(data: bytes) -> str:
+    """Tell the encoding by the byte order mark or, as yaml-cpp does, by where the first character has zeros."""
+    for marks, encoding in _MARKS.items():
+        if data.startswith(marks):
+            return encoding
+    zeros = bytes(not byte for byte in data[:4])
+    return next((encoding for shape, encoding in _ZEROS.items() if zeros.startswith(shape)), "utf-8-sig")
 
 
 def _place_after(path: str, before: str) -> Place:
@@ -128,6 +151,8 @@ def _events(text: str, name: str, problems: Problems, at: Place | None) -> Itera
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:
+    if "nesting depth" in str(error.problem):  # libyaml has a bound of its own, and looks ahead of us
+        return _TOO_DEEP
     message = f"not YAML: {error.problem or error.context}"
     if error.problem and error.context:
         start: Any = error.context_mark
@@ -217,7 +242,7 @@ class _Builder:
     def open(self, event: Any) -> None:
         self.check_tag(event)
         if len(self.stack) >= MAX_DEPTH:
-            self.stop(self.place(event), f"nested deeper than {MAX_DEPTH} levels: this is not a falco.yaml")
+            self.stop(self.place(event), _TOO_DEEP)
         self.remember(event.anchor, None)
         self.stack.append(_Open(self.place(event), isinstance(event, yaml.MappingStartEvent), event.anchor))
 

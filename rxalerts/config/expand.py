@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from rxalerts.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, make_list, make_map
 from rxalerts.config.problems import Place, Problems
+from rxalerts.config.schema import ENGINE
 
 MAX_REPLACEMENTS = 1000
 """The most variables replaced in one file."""
@@ -82,20 +83,27 @@ def expand(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 
 def expand_tree(node: MapNode, environment: Mapping[str, str], problems: Problems) -> MapNode:
-    """Expand every value below ``node`` (keys stay), noting in ``problems`` what cannot be expanded."""
+    """Expand every value of a whole file (keys stay), noting in ``problems`` what cannot be expanded.
+
+    What stands below the keys of Falco's engine is its affair: nothing is noted about it.
+    """
     expander = Expander(environment)
+    unheard = Problems()
 
-    def walk(node: Node, key: str) -> Node:
+    def walk(node: Node, key: str, noted: Problems) -> Node:
         if isinstance(node, MapNode):
-            return walk_map(node)
+            return make_map(
+                node.place, {k: Entry(e.key_place, walk(e.node, k, noted)) for k, e in node.entries.items()}
+            )
         if isinstance(node, ListNode):
-            return make_list(node.place, tuple(walk(item, key) for item in node.items))
-        return _expand_scalar(node, key, expander, problems) if "$" in node.text else node
+            return make_list(node.place, tuple(walk(item, key, noted) for item in node.items))
+        return _expand_scalar(node, key, expander, noted) if "$" in node.text else node
 
-    def walk_map(node: MapNode) -> MapNode:
-        return make_map(node.place, {k: Entry(e.key_place, walk(e.node, k)) for k, e in node.entries.items()})
-
-    return walk_map(node)
+    entries = {
+        key: Entry(entry.key_place, walk(entry.node, key, unheard if key in ENGINE else problems))
+        for key, entry in node.entries.items()
+    }
+    return make_map(node.place, entries)
 
 
 def _expand_scalar(node: ScalarNode, key: str, expander: Expander, problems: Problems) -> ScalarNode:
@@ -105,6 +113,10 @@ def _expand_scalar(node: ScalarNode, key: str, expander: Expander, problems: Pro
         problems.error(node.place, f"{key}: {error}")
         return node
     _warn_unread(node.place, key, expander.unread, problems)
+    if expander.unset and text.strip():  # a value of which nothing is left is told where it is read
+        names = ", ".join(dict.fromkeys(expander.unset))
+        shell = f"; $${{{expander.unset[0]}}} leaves it to the shell" if key == "program" else ""
+        problems.warn(node.place, f"{key}: {names} not set, so that nothing stands in its place{shell}")
     # "null" held by a variable is the word; only nothing at all makes the value absent.
     plain = node.plain and not (text and replace(node, text=text).is_null)
     return replace(node, text=text, plain=plain, unset=tuple(expander.unset))
