@@ -6,7 +6,7 @@ import os
 
 import click
 
-from rxalerts.cli.reading import reading
+from rxalerts.cli.reading import reading, replacing
 
 # What is counted when no field is named, as far as the alerts have it.
 _FIELDS = (
@@ -39,14 +39,8 @@ def command(paths: tuple[str, ...], target: str, fields: tuple[str, ...], rows: 
     from rxalerts.cli.page import page
     from rxalerts.cli.tallies import Tallies
 
-    partial = f"{target}.part"
-    try:
-        with reading(paths) as alerts:
-            tallies = Tallies(fields or _FIELDS, rows).add_all(alerts)
-            with open(partial, "w", encoding="utf-8") as file:
-                file.write(page(tallies, title or ", ".join(os.path.basename(path) for path in paths)))
-            os.replace(partial, target)
-    finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
+    with reading(paths) as alerts, replacing(target) as partial:
+        tallies = Tallies(fields or _FIELDS, rows).add_all(alerts)
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(page(tallies, title or ", ".join(os.path.basename(path) for path in paths)))
     click.echo(f"{target}: {tallies.count:,} alerts", err=True)

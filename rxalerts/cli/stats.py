@@ -47,7 +47,8 @@ def _print(summary: Summary, most: int) -> None:
     if summary.first_ns is None or summary.last_ns is None:
         click.echo("no alerts")
         return
-    click.echo(f"{summary.count:,} alerts, {summary.per_minute:,.1f} a minute")
+    alerts = "1 alert" if summary.count == 1 else f"{summary.count:,} alerts"
+    click.echo(f"{alerts}, {summary.per_minute:,.1f} a minute")
     click.echo(f"first {format_rfc3339(summary.first_ns)}")
     click.echo(f"last  {format_rfc3339(summary.last_ns)}")
     busiest = summary.busiest
