@@ -43,7 +43,7 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
 
 
 def test_channels_fare(tmp_path: Path) -> None:
-    """With -c alerts are delivered, but for standard output, and the channels' counts and errors are shown."""
+    """With -c alerts are delivered, but for standard output, and counts and errors are shown, on a narrow screen too."""
     config(
         tmp_path,
         "json_output: true\nbuffered_outputs: false\nstdout_output: {enabled: true}\noutput_timeout: 300\n"
@@ -51,7 +51,8 @@ def test_channels_fare(tmp_path: Path) -> None:
         "http_output: {enabled: true, url: 'http://127.0.0.1:9/'}\n",
     )
     (tmp_path / "log").write_text("".join(alerts(20)))
-    with Terminal("top", "-c", "falco.yaml", "--from", "tail:log?start=beginning", folder=tmp_path) as terminal:
+    arguments = ("top", "-c", "falco.yaml", "--from", "tail:log?start=beginning")
+    with Terminal(*arguments, folder=tmp_path, env={"COLUMNS": "80"}) as terminal:
         terminal.shows("20 alerts")
         terminal.shows("backoff")
         terminal.shows("waiting")

@@ -25,7 +25,7 @@ _FIELDS = (
 @click.option("--to", "target", required=True, metavar="OUT.html", help="The page; made anew.")
 @click.option("-f", "--field", "fields", multiple=True, metavar="NAME", help="Draw this output field's values.")
 @click.option(
-    "--rows", default=2000, show_default=True, type=click.IntRange(0, 50_000), help="At most so many rows in the table."
+    "--rows", default=5000, show_default=True, type=click.IntRange(0, 50_000), help="At most so many rows in the table."
 )
 @click.option("--title", help="The page's title [the files' names].")
 def command(paths: tuple[str, ...], target: str, fields: tuple[str, ...], rows: int, title: str | None) -> None:

@@ -61,10 +61,14 @@ def command(origin: str | None, config: str | None, overrides: tuple[str, ...], 
     sys.exit(exit_status(report, strict=False))
 
 
+def _leave() -> str:
+    return "q quits" if os.isatty(0) else "Ctrl-C quits"
+
+
 def _watch(origin: str | None, signals: Signals, interval: float) -> Report:
     watched = Watched(open_source(origin or "-"))
     pipeline = Pipeline(watched, CollectSink[object](limit=1, name="screen"))
-    screen = Screen(watched, pipeline.report, with_sinks=False)
+    screen = Screen(watched, pipeline.report, with_sinks=False, leave=_leave())
     with _shown(screen, signals, interval) as progress:
         return live(pipeline, timeout=lambda: _TIMEOUT, signals=signals, progress=progress)
 
@@ -79,7 +83,7 @@ def _on_channels(
     watched = Watched(open_source(origin or config.settings.source))
     # As in the background, standard output is not for alerts.
     road = Road(config, watched, daemon=True)
-    screen = Screen(watched, road.pipeline.report, with_sinks=True)
+    screen = Screen(watched, road.pipeline.report, with_sinks=True, leave=_leave())
     with _shown(screen, signals, interval) as progress:
         report = live(road.pipeline, timeout=lambda: road.output_timeout, signals=signals, progress=progress)
     return road.report(report)
