@@ -43,7 +43,7 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
 
 
 def test_channels_fare(tmp_path: Path) -> None:
-    """With -c alerts are delivered, but for standard output, and counts and errors are shown, on a narrow screen too."""
+    """With -c alerts are delivered, but for standard output; counts and errors are shown, on 80 columns too."""
     config(
         tmp_path,
         "json_output: true\nbuffered_outputs: false\nstdout_output: {enabled: true}\noutput_timeout: 300\n"

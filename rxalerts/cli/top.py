@@ -119,6 +119,7 @@ def _say(screen: Screen) -> None:
 
 @contextmanager
 def _on_terminal(screen: Screen, signals: Signals) -> Generator[Callable[[], None]]:
+    """Draw on a screen of its own; the last state stays on the one that was there before."""
     from rich.console import Console
     from rich.live import Live
 
@@ -128,20 +129,29 @@ def _on_terminal(screen: Screen, signals: Signals) -> Generator[Callable[[], Non
         os.write(1, _BACK)
 
     signals.at_exit.append(go_back)
-    with _log_on(screen), Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False) as screenful:
+    with _log_on(screen):
+        with Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False) as screenful:
 
-        def draw() -> None:
-            screen.look()
-            screenful.update(screen.drawn(console.size.height), refresh=True)
+            def draw() -> None:
+                screen.look()
+                screenful.update(screen.drawn(console.size.height), refresh=True)
 
-        draw()
-        if not os.isatty(0):
-            yield draw
-            return
-        keys = Keys(lambda key: signals.put(signal.SIGINT) if key == "q" else None)
-        signals.at_exit.append(keys.restore)
-        with keys:
-            yield draw
+            draw()
+            with _quits_on_q(signals):
+                yield draw
+            draw()
+        console.print(screen.drawn(console.size.height - 4))  # the summary comes below
+
+
+@contextmanager
+def _quits_on_q(signals: Signals) -> Generator[None]:
+    if not os.isatty(0):
+        yield
+        return
+    keys = Keys(lambda key: signals.put(signal.SIGINT) if key == "q" else None)
+    signals.at_exit.append(keys.restore)
+    with keys:
+        yield
 
 
 class _Notes(logging.Handler):
@@ -159,7 +169,7 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def _log_on(screen: Screen) -> Generator[None]:
-    """Show the log's last lines on the screen, and print them when it is gone."""
+    """Show the log's last lines on the screen."""
     logger = logging.getLogger("rxalerts")
     handlers = list(logger.handlers)
     notes = _Notes(screen.notes)
@@ -169,5 +179,3 @@ def _log_on(screen: Screen) -> Generator[None]:
         yield
     finally:
         logger.handlers[:] = handlers
-        for note in screen.notes:
-            click.echo(note, err=True)

@@ -211,4 +211,5 @@ def _table(*titles: str) -> Table:
 
 
 def _badge(text: str, priority: Priority) -> Text:
-    return Text(text, f"{'black' if text_on(priority) == '#000' else 'white'} on {COLOURS[priority]}")
+    # Not "black" and "white", which many terminals' themes make grey.
+    return Text(text, f"{'#000000' if text_on(priority) == '#000' else '#ffffff'} on {COLOURS[priority]}")
