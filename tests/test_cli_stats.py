@@ -30,7 +30,7 @@ def test_it_counts(tmp_path: Path, log: Path) -> None:
     done = rxalerts("stats", "--field", "pod", log, folder=tmp_path)
     assert done.returncode == 0
     lines = done.stdout.decode().splitlines()
-    assert lines[0] == "10 alerts, 0.2 a minute"
+    assert lines[0] == "10 alerts: 0.2 a minute, 10.0 an hour"
     assert lines[1:4] == [
         "first 1970-01-01T00:00:00.000000000Z",
         "last  1970-01-01T01:00:00.000000000Z",

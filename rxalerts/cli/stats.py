@@ -18,6 +18,10 @@ from rxalerts.timestamps import format_rfc3339
 _COLOURS = {"Emergency": "red", "Alert": "red", "Critical": "red", "Error": "magenta", "Warning": "yellow"}
 
 
+# A rate is given by those that the log is as long as.
+_UNITS = (("a minute", 1), ("an hour", 60), ("a day", 24 * 60))
+
+
 @click.command("stats")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...")
 @click.option("-f", "--field", "fields", multiple=True, metavar="NAME", help="Count this output field's values too.")
@@ -48,7 +52,8 @@ def _print(summary: Summary, most: int) -> None:
         click.echo("no alerts")
         return
     alerts = "1 alert" if summary.count == 1 else f"{summary.count:,} alerts"
-    click.echo(f"{alerts}, {summary.per_minute:,.1f} a minute")
+    rates = [f"{summary.per_minute * minutes:,.1f} {unit}" for unit, minutes in _UNITS if summary.spans(minutes)]
+    click.echo(f"{alerts}: {', '.join(rates)}")
     click.echo(f"first {format_rfc3339(summary.first_ns)}")
     click.echo(f"last  {format_rfc3339(summary.last_ns)}")
     busiest = summary.busiest

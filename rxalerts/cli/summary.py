@@ -73,6 +73,10 @@ class Summary:
         """How many alerts there were a minute, on average."""
         return self.count / max(1.0, self.seconds / 60)
 
+    def spans(self, minutes: int) -> bool:
+        """Tell whether the log is so long; every log has a minute."""
+        return minutes == 1 or self.seconds >= minutes * 60
+
     @property
     def busiest(self) -> tuple[int, int] | None:
         """The minute with the most alerts (epoch nanoseconds of its beginning), and how many."""

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 
@@ -70,7 +71,8 @@ def _watch(origin: str | None, signals: Signals, interval: float) -> Report:
     pipeline = Pipeline(watched, CollectSink[object](limit=1, name="screen"))
     screen = Screen(watched, pipeline.report, with_sinks=False, leave=_leave())
     with _shown(screen, signals, interval) as progress:
-        return live(pipeline, timeout=lambda: _TIMEOUT, signals=signals, progress=progress)
+        report = live(pipeline, timeout=lambda: _TIMEOUT, signals=signals, progress=progress)
+    return replace(report, sinks={})  # the screen is no channel
 
 
 def _on_channels(
