@@ -102,6 +102,15 @@ def test_expansion_stays_within_its_bounds() -> None:
     assert time.monotonic() - started < 10
 
 
+def test_placeholders_of_a_template_stay() -> None:
+    """In ``template`` only variables that are set are replaced, wherever they stand; ``${…}`` is an output field else."""
+    body = '{"a": "${k8s.ns.name}", "b": $output, "c": "${KEY}", "d": "$${KEY}", "e": "${EMPTY}"}'
+    text = f"template: '{body}'"
+    node, messages = tree(text, {"KEY": "k", "EMPTY": ""})
+    filled = '{"a": "${k8s.ns.name}", "b": $output, "c": "k", "d": "${KEY}", "e": "${EMPTY}"}'
+    assert (read_plain(node), messages) == ({"template": filled}, [])
+
+
 def test_a_variable_that_leaves_a_hole_is_reported() -> None:
     """Nothing stands in its place, as in Falco; in ``program`` the remedy is that of a shell's own variables."""
     _, messages = tree("url: http://${HOST}/${HOST}\nprogram: aws --region ${region}\nempty: ${NONE}", {})

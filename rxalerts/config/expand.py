@@ -9,6 +9,7 @@ given with ``-o`` are not expanded.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,11 @@ MAX_REPLACEMENTS = 1000
 """The most variables replaced in one file."""
 MAX_LENGTH = 256 * 1024
 """The longest value after replacement, in characters."""
+
+
+TEMPLATE = "template"
+"""The key whose value has placeholders of its own."""
+_BRACED = re.compile(r"\$(\$)?\{([^}]*)\}")
 
 
 class ExpansionError(ValueError):
@@ -106,7 +112,22 @@ def expand_tree(node: MapNode, environment: Mapping[str, str], problems: Problem
     return make_map(node.place, entries)
 
 
+def expand_template(text: str, environment: Mapping[str, str]) -> str:
+    """Replace the variables that are set in the ``template`` of an HTTP body, which has ``${…}`` for output fields too.
+
+    >>> expand_template('{"key": "${KEY}", "text": $output, "pod": "${k8s.pod.name}"}', {"KEY": "k"})
+    '{"key": "k", "text": $output, "pod": "${k8s.pod.name}"}'
+    """
+
+    def value(match: re.Match[str]) -> str:
+        return match[0][1:] if match[1] else environment.get(match[2]) or match[0]
+
+    return _BRACED.sub(value, text)
+
+
 def _expand_scalar(node: ScalarNode, key: str, expander: Expander, problems: Problems) -> ScalarNode:
+    if key == TEMPLATE:
+        return replace(node, text=expand_template(node.text, expander.environment))
     try:
         text = expander.expand(node.text)
     except ExpansionError as error:

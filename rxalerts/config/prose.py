@@ -76,7 +76,8 @@ documents the first is read, as in Falco, with a warning.
 **Variables.** `${VAR}` in a value is replaced by the environment variable, as in Falco 0.37 and later: one
 that is not set leaves nothing, which is a warning, the replacement is looked at again, `$${VAR}` stands for a
 literal `${VAR}` (a shell in `program` then reads it), and a `$` that starts neither form ends the search, so
-that `$1` and what follows stay for the shell. Keys are not replaced, nor are values given with `-o`.
+that `$1` and what follows stay for the shell. In an HTTP `template`, where `${k8s.ns.name}` is an output field,
+only variables that are set are replaced. Keys are not replaced, nor are values given with `-o`.
 
 **Overrides.** `-o key=value`, any number of times: `-o json_output=true`,
 `-o http_output.url=http://localhost:2801`, `-o 'config_files[]=/etc/falco/more.yaml'`,
