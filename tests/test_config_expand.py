@@ -103,7 +103,7 @@ def test_expansion_stays_within_its_bounds() -> None:
 
 
 def test_placeholders_of_a_template_stay() -> None:
-    """In ``template`` only variables that are set are replaced, wherever they stand; ``${…}`` is an output field else."""
+    """In ``template`` variables that are set are replaced, wherever they stand; what is left is an output field."""
     body = '{"a": "${k8s.ns.name}", "b": $output, "c": "${KEY}", "d": "$${KEY}", "e": "${EMPTY}"}'
     text = f"template: '{body}'"
     node, messages = tree(text, {"KEY": "k", "EMPTY": ""})
