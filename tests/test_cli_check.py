@@ -33,7 +33,7 @@ def test_check_shows_the_effective_channels(tmp_path: Path) -> None:
 
 
 def test_check_masks_secrets(tmp_path: Path) -> None:
-    """What may give access to something is shown as ***."""
+    """What may give access to something is shown as ***; of an address the host is left."""
     config(
         tmp_path,
         "http_output: {enabled: true, url: 'http://user:hush-hush@localhost/'}\n"
@@ -42,7 +42,9 @@ def test_check_masks_secrets(tmp_path: Path) -> None:
     done = rxalerts("check", "falco.yaml", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "hush-hush" not in done.stdout.decode() + done.stderr.decode()
-    assert "***" in done.stdout.decode()
+    assert "http://localhost/***" in done.stdout.decode()
+    config(tmp_path, "http_output: {enabled: true, url: 'http://user:hush/hush@localhost/x?hush=1'}\n")
+    assert b"hush" not in rxalerts("check", "falco.yaml", folder=tmp_path).stdout
 
 
 def test_check_shows_all_errors_at_once(tmp_path: Path) -> None:
