@@ -26,6 +26,16 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     assert rxalerts(folder=tmp_path, env=ask).stdout.decode().split() == ["plain,replay", "plain,report"]
     ask = {"_RXALERTS_COMPLETE": "bash_complete", "COMP_WORDS": "rxalerts replay --inter", "COMP_CWORD": "2"}
     assert b"--interactive" in rxalerts(folder=tmp_path, env=ask).stdout
+    for words in ("rxalerts stats ", "rxalerts convert x --to ", "rxalerts run -c ", "rxalerts dead list -c "):
+        ask = {"_RXALERTS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        assert rxalerts(folder=tmp_path, env=ask).stdout.decode() == "file,\n"  # the shell's own business
+
+
+def test_a_misspelt_command_completes_to_nothing(tmp_path: Path) -> None:
+    """No traceback in the middle of the line."""
+    ask = {"_RXALERTS_COMPLETE": "bash_complete", "COMP_WORDS": "rxalerts reppor x", "COMP_CWORD": "2"}
+    done = rxalerts(folder=tmp_path, env=ask)
+    assert b"Traceback" not in done.stderr
 
 
 def test_every_command_explains_itself_with_an_example(tmp_path: Path) -> None:

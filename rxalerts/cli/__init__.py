@@ -37,6 +37,10 @@ COMMANDS = {
 }
 
 
+# Metavars of what may be the name of a file.
+_FILES = re.compile("FILE|PATH|YAML|OUT|STATE|SOURCE")
+
+
 class _Commands(click.Group):
     """A group whose commands are imported when they are needed, and for which standard output may go away."""
 
@@ -47,14 +51,14 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
-        _keep_examples_whole(command)
+        _finish(command)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         near = get_close_matches(args[0], COMMANDS, n=1)
-        if near and args[0] not in COMMANDS:
+        if near and args[0] not in COMMANDS and not ctx.resilient_parsing:
             ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)
 
@@ -82,12 +86,15 @@ class _Commands(click.Group):
             sys.exit(1)
 
 
-def _keep_examples_whole(command: click.Command) -> None:
-    """Have the help show an example on one line, to be copied; click fills paragraphs that have no such mark."""
-    if command.help:
+def _finish(command: click.Command) -> None:
+    """Have the help show an example on one line, to be copied, and shells complete the names of files."""
+    if command.help:  # click fills paragraphs that have no such mark
         command.help = re.sub(r"\n\n( *)(?=Example: )", "\n\n\\1\b\n\\1", command.help)
     for each in command.commands.values() if isinstance(command, click.Group) else ():
-        _keep_examples_whole(each)
+        _finish(each)
+    for parameter in command.params:
+        if _FILES.search(parameter.metavar or "") and parameter.type is click.STRING:
+            parameter.type = click.Path(readable=False)  # checks nothing
 
 
 def _forget_output() -> None:
