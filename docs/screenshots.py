@@ -202,7 +202,8 @@ def report(target: Path) -> None:
 def notebook_page(path: Path, cells: slice) -> str:
     """Return some cells of a notebook as a page, with the outputs that are stored in it."""
     parts = [_cell(cell) for cell in json.loads(path.read_text())["cells"][cells]]
-    style = STYLE + str(HtmlFormatter().get_style_defs(".code"))
+    colours: Any = HtmlFormatter()
+    style = STYLE + str(colours.get_style_defs(".code"))
     return f'<!DOCTYPE html><meta charset="utf-8"><style>{style}</style>{"".join(parts)}'
 
 

@@ -43,7 +43,7 @@ input,select,button{font:inherit;color:inherit;background:var(--page);border:1px
 padding:.3em .5em}input{width:24em;max-width:100%}
 table{border-collapse:collapse;width:100%;font-size:12.5px;margin-top:.6em}
 td,th{border-bottom:1px solid var(--line);padding:.25em .6em .25em 0;text-align:left;vertical-align:top}
-td:first-child,td:nth-child(2){white-space:nowrap}
+td:first-child,td:nth-child(2){white-space:nowrap}td:nth-child(3){min-width:11em}
 .dot{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.4em}
 pre{white-space:pre-wrap;margin:.3em 0;color:var(--faint);font:12px/1.4 ui-monospace,monospace}
 """
