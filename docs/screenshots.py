@@ -47,7 +47,7 @@ WATCHED = 12.0
 HOME = b"\x1b[H"
 
 # Rich's own form loads its font from elsewhere; this one takes what is there.
-SVG = """<svg viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http://www.w3.org/2000/svg">
+SVG = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: {char_height}px;
 line-height: {line_height}px}}
@@ -90,7 +90,7 @@ def in_terminal(*arguments: str, folder: Path = ROOT, feed: str = "", seconds: f
         arguments: what stands behind `rxalerts`.
         folder: the working folder.
         feed: a shell command whose output it reads.
-        seconds: after so long it is interrupted.
+        seconds: after so long it is interrupted, and what comes then left out.
     """
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
@@ -109,7 +109,7 @@ def in_terminal(*arguments: str, folder: Path = ROOT, feed: str = "", seconds: f
     )
     os.close(terminal)
     os.set_blocking(screen, False)
-    sent, began, asked = b"", time.monotonic(), False
+    sent, began, wanted = b"", time.monotonic(), b""
     while True:
         over = command.poll() is not None
         try:
@@ -119,20 +119,20 @@ def in_terminal(*arguments: str, folder: Path = ROOT, feed: str = "", seconds: f
             pass
         if over:
             break
-        if seconds is not None and not asked and time.monotonic() - began > seconds:
+        if seconds is not None and not wanted and time.monotonic() - began > seconds:
             command.send_signal(signal.SIGINT)
-            asked = True
+            wanted = sent[: sent.rindex(HOME)]
         time.sleep(0.02)
     os.close(screen)
     if source.poll() is None:
         os.killpg(source.pid, signal.SIGTERM)
     source.communicate()
-    return sent
+    return wanted or sent
 
 
 def last_frame(sent: bytes) -> bytes:
     """Return the last whole screen of what a live display sent."""
-    return sent[: sent.rindex(b"\x1b[?1049l")].rsplit(HOME, 1)[-1]
+    return sent.partition(b"\x1b[?1049l")[0].rsplit(HOME, 1)[-1]
 
 
 def drawn(sent: bytes, prompt: str) -> str:
