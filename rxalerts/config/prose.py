@@ -73,6 +73,11 @@ not silently the default, and so is a key that stands twice. And it is more leni
 every boolean of YAML (`true`, `yes`, `on` …), where Falco takes only `true`. Of a file with several YAML
 documents the first is read, as in Falco, with a warning.
 
+**Where a key means something else.** `http_output.keep_alive` keeps the connection; Falco (0.37 and later) keeps
+it always, and the key is about TCP's probes: leave out the `false` that its file comes with. `compress_uploads`
+really compresses. `grpc_output.enabled` and `grpc.bind_address` are `false` and a socket when they are not given,
+in Falco's code `true` and `0.0.0.0:5060`. `priority` is for all alerts, Falco's internal ones included.
+
 **Variables.** `${VAR}` in a value is replaced by the environment variable, as in Falco 0.37 and later: one
 that is not set leaves nothing, which is a warning, the replacement is looked at again, `$${VAR}` stands for a
 literal `${VAR}` (a shell in `program` then reads it), and a `$` that starts neither form ends the search, so
