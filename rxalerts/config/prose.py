@@ -24,7 +24,12 @@ GENERAL_HELP: tuple[tuple[str, str, Any, str], ...] = (
         False,
         "in text: date and time in UTC instead of the local time",
     ),
-    ("priority", "priority", "debug", "only alerts of this priority and more urgent ones"),
+    (
+        "priority",
+        "priority",
+        "debug",
+        "only alerts of this priority and more urgent ones; Falco's internal ones always pass, as in Falco",
+    ),
     (
         "buffered_outputs",
         "true or false",
@@ -76,7 +81,7 @@ documents the first is read, as in Falco, with a warning.
 **Where a key means something else.** `http_output.keep_alive` keeps the connection; Falco (0.37 and later) keeps
 it always, and the key is about TCP's probes: leave out the `false` that its file comes with. `compress_uploads`
 really compresses. `grpc_output.enabled` and `grpc.bind_address` are `false` and a socket when they are not given,
-in Falco's code `true` and `0.0.0.0:5060`. `priority` is for all alerts, Falco's internal ones included.
+in Falco's code `true` and `0.0.0.0:5060`.
 
 **Variables.** `${VAR}` in a value is replaced by the environment variable, as in Falco 0.37 and later: one
 that is not set leaves nothing, which is a warning, the replacement is looked at again, `$${VAR}` stands for a
