@@ -43,6 +43,7 @@ def test_it_counts(tmp_path: Path, log: Path) -> None:
     assert "7 77.8% web-0" in text
     assert text.index("1 10.0% Critical") < text.index("9 90.0% Notice")
     assert b"\x1b" not in done.stdout
+    assert rxalerts("stats", "-f", "nope", log, folder=tmp_path).stdout.decode().endswith("nope: no alert has it\n")
 
 
 def test_json_says_the_same(tmp_path: Path, log: Path) -> None:
@@ -50,6 +51,7 @@ def test_json_says_the_same(tmp_path: Path, log: Path) -> None:
     done = rxalerts("stats", "--json", "-n", "1", "-f", "pod", log, folder=tmp_path)
     data = json.loads(done.stdout)
     assert (data["alerts"], data["rules"], data["fields"]) == (10, {"Noisy": 9}, {"pod": {"web-0": 7}})
+    assert data["rule_count"] == 2
     assert data["priorities"] == {"Critical": 1, "Notice": 9}
     assert data["busiest_minute"]["alerts"] == 3
 

@@ -31,6 +31,17 @@ def test_a_screen_in_a_terminal(tmp_path: Path) -> None:
         assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l")
 
 
+def test_no_colours_if_they_are_not_wanted(tmp_path: Path) -> None:
+    """With NO_COLOR the screen says the same without them; the last state stays when the log has ended."""
+    (tmp_path / "log").write_text("".join(alerts(3)))
+    with Terminal("top", "--from", "log", folder=tmp_path, env={"NO_COLOR": "1"}) as terminal:
+        assert terminal.end() == 0
+        terminal.shows("log: read 3")
+        after = terminal.raw.rpartition("\x1b[?1049l")[2]
+        assert "3 alerts" in after and "███" in after
+        assert "[38;" not in terminal.raw and "[48;" not in terminal.raw
+
+
 def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     """The terminal is as it was."""
     (tmp_path / "log").touch()

@@ -70,7 +70,10 @@ def _print(summary: Summary, most: int) -> None:
 def _table(title: str, counter: Counter[str], most: int | None) -> None:
     """Print counts with their share; colours only on a terminal and without NO_COLOR (click sees to it)."""
     total = counter.total()
-    click.echo(f"\n{'alerts':>10} {'share':>6}  {title}")
+    if not total:
+        click.echo(f"\n{visible(title)}: no alert has it")
+        return
+    click.echo(f"\n{'alerts':>10} {'share':>6}  {visible(title)}")
     rows = counter.items() if most is None else counter.most_common(most)
     for name, count in rows:
         click.echo(f"{count:>10,} {count / total:>6.1%}  {shown(name)}")

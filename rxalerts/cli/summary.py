@@ -105,6 +105,7 @@ class Summary:
             "per_minute": round(self.per_minute, 3),
             "busiest_minute": None if busiest is None else {"from": format_rfc3339(busiest[0]), "alerts": busiest[1]},
             "priorities": {str(priority): self.priorities[priority] for priority in sorted(self.priorities)},
+            "rule_count": len(self.rules),
             "rules": dict(self.rules.most_common(most)),
             "fields": {name: dict(counter.most_common(most)) for name, counter in self.values.items()},
         }
