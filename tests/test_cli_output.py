@@ -45,6 +45,16 @@ def test_a_reader_that_has_left_is_no_failure(folder: Path, arguments: tuple[str
         assert (process.stderr.read(), process.wait(30)) == (b"", 0)
 
 
+def test_a_closed_output_is_told(folder: Path) -> None:
+    """Status 2, and no traceback, as with `>&-` in a shell."""
+    for arguments in COMMANDS[:5]:
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, check=False
+        )
+        assert done.returncode == 2
+        assert b"standard output is closed" in done.stderr and b"Traceback" not in done.stderr
+
+
 def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     """Quiet, with the status of a program that the signal ended; nothing half-written stays."""
     with subprocess.Popen(

@@ -5,6 +5,7 @@ Exit status: 0 everything was delivered; 1 something was lost (or, with --strict
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -41,6 +42,10 @@ COMMANDS = {
 _FILES = re.compile("FILE|PATH|YAML|OUT|STATE|SOURCE")
 
 
+# Commands that do nothing but print.
+_PRINTING = frozenset(("check", "explain", "grep", "stats", "top", "version"))
+
+
 class _Commands(click.Group):
     """A group whose commands are imported when they are needed, and for which standard output may go away."""
 
@@ -60,6 +65,8 @@ class _Commands(click.Group):
         near = get_close_matches(args[0], COMMANDS, n=1)
         if near and args[0] not in COMMANDS and not ctx.resilient_parsing:
             ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        if args[0] in _PRINTING and getattr(sys, "stdout", None) is None:
+            ctx.fail("standard output is closed, and all that this command does is print")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -81,8 +88,10 @@ class _Commands(click.Group):
             return super().main(*args, **extra)
         except OSError as error:
             _forget_output()
+            unwritten = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+            what = f"standard output: {error.strerror}" if unwritten else str(error)
             with suppress(OSError):
-                click.echo(f"Error: {error.filename or 'standard output'}: {error.strerror or error}", err=True)
+                click.echo(f"Error: {what}", err=True)
             sys.exit(1)
 
 
