@@ -64,7 +64,7 @@ def test_check_looks_at_the_source_too(tmp_path: Path) -> None:
     config(tmp_path, FILE + "rxalerts: {source: missing.jsonl}\n")
     done = rxalerts("check", "falco.yaml", folder=tmp_path)
     assert done.returncode == 2
-    assert "rxalerts.source: missing.jsonl: no such file" in done.stderr.decode()
+    assert "falco.yaml:2:20: error: rxalerts.source: missing.jsonl: no such file" in done.stderr.decode()
 
 
 def test_check_opens_nothing(tmp_path: Path) -> None:

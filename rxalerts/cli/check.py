@@ -53,7 +53,7 @@ def _source_problem(config: Config) -> str:
         if not config.errors:
             refuse_loop([each for each in inputs_of(source) if each != 0], outputs_of(config.channels))
     except ConfigError as error:
-        return f"{config.path}: error: rxalerts.source: {str(error).removeprefix(f'--from {source}: ')}"
+        return f"{config.source_place}: error: rxalerts.source: {str(error).removeprefix(f'--from {source}: ')}"
     return ""
 
 

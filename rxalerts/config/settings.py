@@ -10,7 +10,7 @@ from rxalerts.config.channel import ChannelConfig
 from rxalerts.config.channels import ChannelReader
 from rxalerts.config.merge import load_tree
 from rxalerts.config.nodes import MapNode, ScalarNode, kind_of
-from rxalerts.config.problems import Problem, Problems
+from rxalerts.config.problems import Place, Problem, Problems
 from rxalerts.config.section import Section
 from rxalerts.format import Format
 from rxalerts.priority import Priority
@@ -67,7 +67,7 @@ class Config:
 
     ``channels`` holds the enabled ones: file, stdout, syslog, program, http, grpc, then the further outputs.
     ``files`` are the files that it was made of, ``missing`` the listed ones that were not there;
-    ``left_to_falco`` are the keys in them that only its engine acts on.
+    ``left_to_falco`` are the keys in them that only its engine acts on. ``source_place`` is where the source stands.
     """
 
     path: str
@@ -77,6 +77,7 @@ class Config:
     missing: list[str] = field(default_factory=list[str])
     problems: tuple[Problem, ...] = ()
     left_to_falco: list[str] = field(default_factory=list[str])
+    source_place: Place | None = None
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -143,7 +144,16 @@ def read_config(
             "set e.g. stdout_output.enabled to true",
         )
     left = sorted(loaded.root.entries.keys() & (schema.ENGINE - schema.LOG))
-    return Config(os.fspath(path), settings, channels, loaded.files, loaded.missing, problems.sorted(), left)
+    return Config(
+        os.fspath(path),
+        settings,
+        channels,
+        loaded.files,
+        loaded.missing,
+        problems.sorted(),
+        left,
+        own.place_of("source"),
+    )
 
 
 def _settings(root: MapNode, problems: Problems) -> Settings:
