@@ -81,9 +81,10 @@ def test_back_again(log: Path, target: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time,rule\n", "no column priority"),
+        ("time,rule\n", "line 1: no column priority"),
         ("time,priority\n2025-01-01T00:00:00Z,Error\nsoon,Error\n", "line 3: time"),
-        ("", "no column priority and none time"),
+        ("", "line 1: no column priority and none time"),
+        ("time,priority,output_fields\n2025-01-01T00:00:00Z,Error,[1]\n", "line 2: output_fields"),
     ],
 )
 def test_a_csv_of_somebody_else_is_told(tmp_path: Path, text: str, words: str) -> None:

@@ -57,14 +57,14 @@ def read_csv(path: str) -> Iterator[Alert]:
     csv.field_size_limit(_LONGEST)
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
-        missing = {"time", "priority"} - set(rows.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: no column {' and none '.join(sorted(missing))}: `rxalerts convert` writes them")
         try:
+            missing = {"time", "priority"} - set(rows.fieldnames or ())
+            if missing:
+                raise ValueError(f"no column {' and none '.join(sorted(missing))}: `rxalerts convert` writes them")
             for row in rows:
                 yield _alert({key: value for key, value in row.items() if value})
         except (AlertError, ValueError, csv.Error) as error:
-            raise ValueError(f"{path}: line {rows.line_num}: {error}") from None
+            raise ValueError(f"{path}: line {max(1, rows.line_num)}: {error}") from None
 
 
 def _alert(row: dict[str, str]) -> Alert:
@@ -93,9 +93,9 @@ def read_parquet(path: str) -> Iterator[Alert]:
     try:
         with open(path, "rb") as file:
             table = polars.read_parquet(file)
-    except polars.exceptions.PolarsError as error:
+        yield from from_frame(table)
+    except (AlertError, ValueError, polars.exceptions.PolarsError) as error:
         raise ValueError(f"{path}: {error}") from None
-    return from_frame(table)
 
 
 def table_reader(path: str) -> Callable[[str], Iterator[Alert]] | None:
