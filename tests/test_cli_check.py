@@ -47,6 +47,20 @@ def test_check_masks_secrets(tmp_path: Path) -> None:
     assert b"hush" not in rxalerts("check", "falco.yaml", folder=tmp_path).stdout
 
 
+def test_check_masks_secrets_that_come_from_variables(tmp_path: Path) -> None:
+    """A program's or a template's variable that sounds like a secret is shown by its name, others by their value."""
+    config(
+        tmp_path,
+        "program_output: {enabled: true, program: 'curl -H Auth:${API_TOKEN} ${HOST}'}\n"
+        "http_output: {enabled: true, url: 'http://h/'}\n"
+        "rxalerts: {channels: {http: {template: '{\"key\": \"${PD_KEY}\"}'}}}\n",
+    )
+    env = {"API_TOKEN": "hush-hush", "PD_KEY": "hush-hush-2", "HOST": "example"}
+    shown = rxalerts("check", "falco.yaml", folder=tmp_path, env=env).stdout.decode()
+    assert "curl -H Auth:${API_TOKEN} example" in shown and '{"key": "${PD_KEY}"}' in shown
+    assert "hush-hush" not in shown
+
+
 def test_check_shows_all_errors_at_once(tmp_path: Path) -> None:
     """Every error of the file and its included ones, with place; status 2 and no table."""
     (tmp_path / "more.yaml").write_text("output_timeout: soon\n")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -15,6 +16,7 @@ from rxalerts.config import Config, read_config
 from rxalerts.errors import ConfigError
 from rxalerts.format import Format
 
+_SECRET = re.compile("key|token|secret|pass|pw|auth|cred|hook|sig|dsn", re.IGNORECASE)
 _SWITCHES = [each.name for each in fields(Format) if each.init and each.name != "json"]
 
 
@@ -77,9 +79,21 @@ def _described(config: Config) -> Iterable[str]:
         name, kind = channel.name, channel.channel
         for key, value in channel.shown().items():
             if key != "name":
-                rows.append((name, kind, key, _shown(value)))
+                rows.append((name, kind, key, _hide_variables(_shown(value), config.variables)))
                 name = kind = ""
     yield from _table(rows)
+
+
+def _hide_variables(text: str, variables: Mapping[str, str]) -> str:
+    """Show the names of variables that may hold a secret in place of their values.
+
+    >>> _hide_variables('{"key": "hush", "in": "prod"}', {"PD_KEY": "hush", "CLUSTER": "prod"})
+    '{"key": "${PD_KEY}", "in": "prod"}'
+    """
+    for name, value in sorted(variables.items(), key=lambda item: -len(item[1])):  # one may begin as another does
+        if _SECRET.search(name) and len(value) > 3:
+            text = text.replace(value, f"${{{name}}}")
+    return text
 
 
 def _shown(value: Any) -> str:

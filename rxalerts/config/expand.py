@@ -34,9 +34,13 @@ class ExpansionError(ValueError):
 
 @dataclass(slots=True)
 class Expander:
-    """Expand values within one budget of replacements; ``unset`` holds names found without a value."""
+    """Expand values within one budget of replacements.
+
+    ``unset`` holds names found without a value, ``used`` those that had one, with it.
+    """
 
     environment: Mapping[str, str]
+    used: dict[str, str] = field(default_factory=dict[str, str])
     replaced: int = 0
     unset: list[str] = field(default_factory=list[str])
     unread: str = ""
@@ -63,7 +67,9 @@ class Expander:
     def _replace(self, text: str, position: int, end: int) -> str:
         name = text[position + 2 : end]
         value = self.environment.get(name, "")
-        if not value:
+        if value:
+            self.used[name] = value
+        else:
             self.unset.append(name)
         self.replaced += 1
         if self.replaced > MAX_REPLACEMENTS:
@@ -88,12 +94,15 @@ def expand(text: str, environment: Mapping[str, str] | None = None) -> str:
     return Expander(os.environ if environment is None else environment).expand(text)
 
 
-def expand_tree(node: MapNode, environment: Mapping[str, str], problems: Problems) -> MapNode:
+def expand_tree(
+    node: MapNode, environment: Mapping[str, str], problems: Problems, used: dict[str, str] | None = None
+) -> MapNode:
     """Expand every value of a whole file (keys stay), noting in ``problems`` what cannot be expanded.
 
-    What stands below the keys of Falco's engine is its affair: nothing is noted about it.
+    What stands below the keys of Falco's engine is its affair: nothing is noted about it. The variables that were
+    replaced are added to ``used``.
     """
-    expander = Expander(environment)
+    expander = Expander(environment, {} if used is None else used)
     unheard = Problems()
 
     def walk(node: Node, key: str, noted: Problems) -> Node:
@@ -112,7 +121,7 @@ def expand_tree(node: MapNode, environment: Mapping[str, str], problems: Problem
     return make_map(node.place, entries)
 
 
-def expand_template(text: str, environment: Mapping[str, str]) -> str:
+def expand_template(text: str, environment: Mapping[str, str], used: dict[str, str] | None = None) -> str:
     """Replace the variables that are set in the ``template`` of an HTTP body, which has ``${…}`` for output fields too.
 
     >>> expand_template('{"key": "${KEY}", "text": $output, "pod": "${k8s.pod.name}"}', {"KEY": "k"})
@@ -120,14 +129,19 @@ def expand_template(text: str, environment: Mapping[str, str]) -> str:
     """
 
     def value(match: re.Match[str]) -> str:
-        return match[0][1:] if match[1] else environment.get(match[2]) or match[0]
+        name, found = match[2], environment.get(match[2])
+        if match[1] or not found:
+            return match[0][1:] if match[1] else match[0]
+        if used is not None:
+            used[name] = found
+        return found
 
     return _BRACED.sub(value, text)
 
 
 def _expand_scalar(node: ScalarNode, key: str, expander: Expander, problems: Problems) -> ScalarNode:
     if key == TEMPLATE:
-        return replace(node, text=expand_template(node.text, expander.environment))
+        return replace(node, text=expand_template(node.text, expander.environment, expander.used))
     try:
         text = expander.expand(node.text)
     except ExpansionError as error:

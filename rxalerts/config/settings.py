@@ -67,7 +67,8 @@ class Config:
 
     ``channels`` holds the enabled ones: file, stdout, syslog, program, http, grpc, then the further outputs.
     ``files`` are the files that it was made of, ``missing`` the listed ones that were not there;
-    ``left_to_falco`` are the keys in them that only its engine acts on. ``source_place`` is where the source stands.
+    ``left_to_falco`` are the keys in them that only its engine acts on. ``source_place`` is where the source stands,
+    ``variables`` are the environment's that it was made with.
     """
 
     path: str
@@ -78,6 +79,7 @@ class Config:
     problems: tuple[Problem, ...] = ()
     left_to_falco: list[str] = field(default_factory=list[str])
     source_place: Place | None = None
+    variables: dict[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -153,6 +155,7 @@ def read_config(
         problems.sorted(),
         left,
         own.place_of("source"),
+        loaded.used,
     )
 
 
