@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from rxalerts.config.encoding import encoding_of
 from rxalerts.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, kind_of, make_list, make_map
 from rxalerts.config.problems import Place, Problems
 
@@ -30,19 +31,6 @@ _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: this is not a falco.yaml"
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "bool", "float", "null", "seq", "map")
 )
-# The longer ones first.
-_MARKS = {
-    b"\xff\xfe\0\0": "utf-32",
-    b"\0\0\xfe\xff": "utf-32",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
-_ZEROS = {
-    b"\0\1\1\1": "utf-32-le",
-    b"\1\1\1\0": "utf-32-be",
-    b"\0\1": "utf-16-le",
-    b"\1\0": "utf-16-be",
-}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -92,7 +80,7 @@ def _read(path: str, problems: Problems) -> str | None:
 
 
 def _decode(data: bytes, path: str, problems: Problems) -> str | None:
-    encoding = _encoding_of(data)
+    encoding = encoding_of(data)
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -101,15 +89,6 @@ def _decode(data: bytes, path: str, problems: Problems) -> str | None:
         what = byte if encoding == "utf-8-sig" else f"a broken character of {encoding.upper()}"
         problems.error(_place_after(path, before), f"{what}: save the file as UTF-8")
         return None
-
-
-def _encoding_of(data: bytes) -> str:
-    """Tell the encoding by the byte order mark or, as yaml-cpp does, by where the first character has zeros."""
-    for marks, encoding in _MARKS.items():
-        if data.startswith(marks):
-            return encoding
-    zeros = bytes(not byte for byte in data[:4])
-    return next((encoding for shape, encoding in _ZEROS.items() if zeros.startswith(shape)), "utf-8-sig")
 
 
 def _place_after(path: str, before: str) -> Place:
