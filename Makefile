@@ -16,10 +16,10 @@ find_python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python
 	echo "No Python 3.11 or newer with venv was found: install one (Debian: apt-get install python3-venv)" >&2; \
 	echo "or name it: make PYTHON=/path/to/python3.12" >&2; exit 1
 
-.PHONY: help demo test lint types wheel snippets docs lowest faults bench proto clean
+.PHONY: help demo test lint types wheel snippets docs screenshots lowest faults bench proto clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 14
 
 $(BIN)/python:
 	@python=$$($(find_python)); echo "making $(VENV) with $$($$python --version)"; $$python -m venv $(VENV)
@@ -68,6 +68,9 @@ snippets: $(VENV)/.dev-ready ## run the code blocks of README and docs
 docs: $(VENV)/.docs-ready ## the documentation as a site in build/docs; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "built $(BUILD)/docs/index.html"
+
+screenshots: $(VENV)/.dev-ready ## take the pictures of README and documentation anew (needs Chromium)
+	$(BIN)/python docs/screenshots.py
 
 lowest: | $(BIN)/python ## the core tests with every core dependency at its lower bound
 	@.ci/try_lowest $(BIN)/python

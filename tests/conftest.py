@@ -5,6 +5,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from hypothesis import settings
+
+# No deadline for a single example: the machine may be busy with other things.
+settings.register_profile("rxalerts", deadline=None)
+settings.load_profile("rxalerts")
 
 ROOT = Path(__file__).resolve().parent.parent
 

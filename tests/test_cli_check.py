@@ -15,8 +15,12 @@ FILE = "file_output: {enabled: true, keep_alive: true, filename: ./events.txt}\n
 
 
 def test_check_shows_the_effective_channels(tmp_path: Path) -> None:
-    """A good file: status 0, and a table of what each channel is told, overrides included."""
-    config(tmp_path, FILE + "stdout_output: {enabled: true}\npriority: error\noutputs: {rate: 5, max_burst: 7}\n")
+    """A good file: status 0, a table of what each channel is told, overrides included, and what only Falco acts on."""
+    config(
+        tmp_path,
+        FILE + "stdout_output: {enabled: true}\npriority: error\noutputs: {rate: 5, max_burst: 7}\n"
+        "append_output: [{extra_output: x}]\nrules_files: []\n",
+    )
     done = rxalerts("check", "falco.yaml", "-o", "json_output=true", folder=tmp_path)
     assert done.returncode == 0
     lines = [line.split() for line in done.stdout.decode().splitlines()]
@@ -24,11 +28,12 @@ def test_check_shows_the_effective_channels(tmp_path: Path) -> None:
     assert ["rate", "limit", "5/s,", "7", "at", "once"] in lines
     assert ["file", "file", "format", "json"] in lines
     assert ["filename", "./events.txt"] in lines
+    assert ["left", "to", "Falco", "append_output,", "rules_files"] in lines
     assert ["stdout", "stdout", "format", "json"] in lines
 
 
 def test_check_masks_secrets(tmp_path: Path) -> None:
-    """What may give access to something is shown as ***."""
+    """What may give access to something is shown as ***; of an address the host is left."""
     config(
         tmp_path,
         "http_output: {enabled: true, url: 'http://user:hush-hush@localhost/'}\n"
@@ -37,7 +42,23 @@ def test_check_masks_secrets(tmp_path: Path) -> None:
     done = rxalerts("check", "falco.yaml", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "hush-hush" not in done.stdout.decode() + done.stderr.decode()
-    assert "***" in done.stdout.decode()
+    assert "http://localhost/***" in done.stdout.decode()
+    config(tmp_path, "http_output: {enabled: true, url: 'http://user:hush/hush@localhost/x?hush=1'}\n")
+    assert b"hush" not in rxalerts("check", "falco.yaml", folder=tmp_path).stdout
+
+
+def test_check_masks_secrets_that_come_from_variables(tmp_path: Path) -> None:
+    """A program's or a template's variable that sounds like a secret is shown by its name, others by their value."""
+    config(
+        tmp_path,
+        "program_output: {enabled: true, program: 'curl -H Auth:${API_TOKEN} ${HOST}'}\n"
+        "http_output: {enabled: true, url: 'http://h/'}\n"
+        "rxalerts: {channels: {http: {template: '{\"key\": \"${PD_KEY}\"}'}}}\n",
+    )
+    env = {"API_TOKEN": "hush-hush", "PD_KEY": "hush-hush-2", "HOST": "example"}
+    shown = rxalerts("check", "falco.yaml", folder=tmp_path, env=env).stdout.decode()
+    assert "curl -H Auth:${API_TOKEN} example" in shown and '{"key": "${PD_KEY}"}' in shown
+    assert "hush-hush" not in shown
 
 
 def test_check_shows_all_errors_at_once(tmp_path: Path) -> None:
@@ -57,7 +78,7 @@ def test_check_looks_at_the_source_too(tmp_path: Path) -> None:
     config(tmp_path, FILE + "rxalerts: {source: missing.jsonl}\n")
     done = rxalerts("check", "falco.yaml", folder=tmp_path)
     assert done.returncode == 2
-    assert "rxalerts.source: missing.jsonl: no such file" in done.stderr.decode()
+    assert "falco.yaml:2:20: error: rxalerts.source: missing.jsonl: no such file" in done.stderr.decode()
 
 
 def test_check_opens_nothing(tmp_path: Path) -> None:

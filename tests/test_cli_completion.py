@@ -26,18 +26,28 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     assert rxalerts(folder=tmp_path, env=ask).stdout.decode().split() == ["plain,replay", "plain,report"]
     ask = {"_RXALERTS_COMPLETE": "bash_complete", "COMP_WORDS": "rxalerts replay --inter", "COMP_CWORD": "2"}
     assert b"--interactive" in rxalerts(folder=tmp_path, env=ask).stdout
+    for words in ("rxalerts stats ", "rxalerts convert x --to ", "rxalerts run -c ", "rxalerts dead list -c "):
+        ask = {"_RXALERTS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        assert rxalerts(folder=tmp_path, env=ask).stdout.decode() == "file,\n"  # the shell's own business
+
+
+def test_a_misspelt_command_completes_to_nothing(tmp_path: Path) -> None:
+    """No traceback in the middle of the line."""
+    ask = {"_RXALERTS_COMPLETE": "bash_complete", "COMP_WORDS": "rxalerts reppor x", "COMP_CWORD": "2"}
+    done = rxalerts(folder=tmp_path, env=ask)
+    assert b"Traceback" not in done.stderr
 
 
 def test_every_command_explains_itself_with_an_example(tmp_path: Path) -> None:
-    """`--help` of each command that looks at alerts ends with an example that names the command."""
+    """`--help` of each command that looks at alerts has an example that names the command, on one line."""
     program = (
         "import sys\n"
         "from click.testing import CliRunner\n"
         "from rxalerts.cli import COMMANDS, main\n"
         "for name in COMMANDS:\n"
-        "    result = CliRunner().invoke(main, [name, '--help'], terminal_width=200)\n"
+        "    result = CliRunner().invoke(main, [name, '--help'], terminal_width=80)\n"
         "    assert result.exit_code == 0, result.output\n"
-        "    example = result.output.partition('Example')[2]\n"
+        "    example = result.output.partition('Example')[2].partition('\\n')[0]\n"
         "    if name not in ('version', 'dead', 'spool') and f'rxalerts {name}' not in example:\n"
         "        sys.exit(f'{name} has no example')\n"
     )

@@ -64,13 +64,54 @@ def test_parquet(log: Path) -> None:
         assert list(from_frame(table)) == list(before)
 
 
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.jsonl"])
+def test_back_again(log: Path, target: str) -> None:
+    """What was written can be read by every command that reads logs, and gives the same alerts."""
+    if target.endswith(".parquet"):
+        pytest.importorskip("polars", reason="needs polars: pip install 'rxalerts[notebook]'")
+    more = Alert("r", "notice", "m", output="another", tags=("with blank",), extra={"zone": {"z": [1]}})
+    with log.open("a") as file:
+        file.write(more.to_json(include_message=True) + "\n")
+    assert rxalerts("convert", log, "--to", target, folder=log.parent).returncode == 0
+    assert rxalerts("convert", target, "--to", "back.jsonl", folder=log.parent).returncode == 0
+    with read(log) as before, read(log.parent / "back.jsonl") as after:
+        assert list(before) == list(after)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("time,rule\n", "line 1: no column priority"),
+        ("time,priority\n2025-01-01T00:00:00Z,Error\nsoon,Error\n", "line 3: time"),
+        ("", "line 1: no column priority and none time"),
+        ("time,priority,output_fields\n2025-01-01T00:00:00Z,Error,[1]\n", "line 2: output_fields"),
+    ],
+)
+def test_a_csv_of_somebody_else_is_told(tmp_path: Path, text: str, words: str) -> None:
+    """Status 2, with the file, the line and what is wrong."""
+    (tmp_path / "log.csv").write_text(text)
+    done = rxalerts("stats", "log.csv", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert f"log.csv: {words}" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("target", ["out.jsonl", "out.csv"])
+def test_a_full_disk_is_told(log: Path, target: str) -> None:
+    """Status 1, one line, and nothing is left behind."""
+    (log.parent / f"{target}.part").symlink_to("/dev/full")
+    done = rxalerts("convert", log, "--to", target, folder=log.parent)
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"Error: {target} cannot be written: No space left on device\n"
+    assert [each.name for each in log.parent.iterdir()] == ["log"]
+
+
 def test_what_was_there_stays_when_it_fails(tmp_path: Path, log: Path) -> None:
     """A target of an unknown kind, a log that is not there: status 2, and nothing is touched."""
     (tmp_path / "out.jsonl").write_text("mine")
     for arguments, words in (
         ((log, "--to", "out.xml"), "must end in .jsonl"),
         (("nothing", "--to", "out.jsonl"), "no such file"),
-        ((log, "--to", "no/such/folder.jsonl"), "No such file"),
+        ((log, "--to", "no/such/folder.jsonl"), "cannot be written: No such file"),
     ):
         done = rxalerts("convert", *arguments, folder=tmp_path)
         assert done.returncode == 2

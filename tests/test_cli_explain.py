@@ -42,10 +42,11 @@ def test_it_counts_the_matches_in_a_log_and_shows_the_first(log: Path) -> None:
     done = explain("rule = Shell", log, "-n", "1")
     assert done.exit_code == 0
     assert done.stdout.splitlines()[2:] == [
-        "2 of 10 alerts match; 1 pieces were no alert",
+        "2 of 10 alerts match",
         "  1970-01-01T00:00:00.000000000+0000: Notice number 0",
         "  … and 1 more",
     ]
+    assert "1 piece is no alert" in done.stderr
     assert "0 of 10 alerts match" in explain("rule = Other", log).stdout
 
 

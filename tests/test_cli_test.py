@@ -56,7 +56,7 @@ def test_what_is_as_expected_is_ok(folder: Path) -> None:
     """Status 0; conditions and summaries run as they would live, and nothing is opened."""
     done = check()
     assert done.exit_code == 0, done.output
-    assert done.stdout.splitlines() == ["ok      shells", "1 tests, 0 failed"]
+    assert done.stdout.splitlines() == ["ok      shells", "1 test, 0 failed"]
     assert not (folder / "never").exists() and not (folder / "x").exists()
 
 
@@ -74,7 +74,7 @@ def test_a_difference_is_shown_line_by_line() -> None:
         "              Shell",
         "              Ping",
         "            - Pong",
-        "1 tests, 1 failed",
+        "1 test, 1 failed",
     ]
 
 

@@ -31,6 +31,17 @@ def test_a_screen_in_a_terminal(tmp_path: Path) -> None:
         assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l")
 
 
+def test_no_colours_if_they_are_not_wanted(tmp_path: Path) -> None:
+    """With NO_COLOR the screen says the same without them; the last state stays when the log has ended."""
+    (tmp_path / "log").write_text("".join(alerts(3)))
+    with Terminal("top", "--from", "log", folder=tmp_path, env={"NO_COLOR": "1"}) as terminal:
+        assert terminal.end() == 0
+        terminal.shows("log: read 3")
+        after = terminal.raw.rpartition("\x1b[?1049l")[2]
+        assert "3 alerts" in after and "███" in after
+        assert "[38;" not in terminal.raw and "[48;" not in terminal.raw
+
+
 def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     """The terminal is as it was."""
     (tmp_path / "log").touch()
@@ -43,7 +54,7 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
 
 
 def test_channels_fare(tmp_path: Path) -> None:
-    """With -c alerts are delivered, but for standard output, and the channels' counts and errors are shown."""
+    """With -c alerts are delivered, but for standard output; counts and errors are shown, on 80 columns too."""
     config(
         tmp_path,
         "json_output: true\nbuffered_outputs: false\nstdout_output: {enabled: true}\noutput_timeout: 300\n"
@@ -51,7 +62,8 @@ def test_channels_fare(tmp_path: Path) -> None:
         "http_output: {enabled: true, url: 'http://127.0.0.1:9/'}\n",
     )
     (tmp_path / "log").write_text("".join(alerts(20)))
-    with Terminal("top", "-c", "falco.yaml", "--from", "tail:log?start=beginning", folder=tmp_path) as terminal:
+    arguments = ("top", "-c", "falco.yaml", "--from", "tail:log?start=beginning")
+    with Terminal(*arguments, folder=tmp_path, env={"COLUMNS": "80"}) as terminal:
         terminal.shows("20 alerts")
         terminal.shows("backoff")
         terminal.shows("waiting")

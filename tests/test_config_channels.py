@@ -205,6 +205,16 @@ def test_wrong_options_are_errors_with_their_place(options: str, message: str) -
     assert found.startswith("falco.yaml:4:") and message in found
 
 
+def test_all_errors_of_a_channel_are_shown_at_once() -> None:
+    """What the types refuse, what the sink refuses and what the operators refuse, each once and at its place."""
+    text = "rxalerts:\n  outputs:\n    - channel: syslog\n      name: s\n"
+    for line in ("facility: nope", "address: tpc://x", "format: xml", "where: 'rule ='", "rate_limit: {rate: -1}"):
+        text += f"      {line}\n"
+    found = errors(STDOUT + text)
+    lines = [each.split(":")[1] for each in found if each.startswith("falco.yaml:")]
+    assert lines == ["6", "7", "8", "9", "10"]
+
+
 def test_a_missing_filename_is_refused_in_falcos_words() -> None:
     """Both a missing and an empty key, with the key to set; and further errors beside it."""
     for text in ("{enabled: true}", "{enabled: true, filename: }", "{enabled: true, filename: ''}"):

@@ -158,9 +158,9 @@ def test_tags_of_other_languages_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_and_utf16_are_read(tmp_path: Path) -> None:
-    """Files saved by Windows editors are read as they are meant."""
-    for data in ("a: é".encode("utf-8-sig"), "a: é".encode("utf-16")):
-        node, messages = load(tmp_path / "f.yaml", data)
+    """Files saved by Windows editors are read as they are meant; the encodings are those that yaml-cpp knows."""
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+        node, messages = load(tmp_path / "f.yaml", "a: é".encode(encoding))
         assert node is not None and read_plain(node) == {"a": "é"} and not messages
 
 

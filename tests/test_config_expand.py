@@ -102,6 +102,25 @@ def test_expansion_stays_within_its_bounds() -> None:
     assert time.monotonic() - started < 10
 
 
+def test_placeholders_of_a_template_stay() -> None:
+    """In ``template`` variables that are set are replaced, wherever they stand; what is left is an output field."""
+    body = '{"a": "${k8s.ns.name}", "b": $output, "c": "${KEY}", "d": "$${KEY}", "e": "${EMPTY}"}'
+    text = f"template: '{body}'"
+    node, messages = tree(text, {"KEY": "k", "EMPTY": ""})
+    filled = '{"a": "${k8s.ns.name}", "b": $output, "c": "k", "d": "${KEY}", "e": "${EMPTY}"}'
+    assert (read_plain(node), messages) == ({"template": filled}, [])
+
+
+def test_a_variable_that_leaves_a_hole_is_reported() -> None:
+    """Nothing stands in its place, as in Falco; in ``program`` the remedy is that of a shell's own variables."""
+    _, messages = tree("url: http://${HOST}/${HOST}\nprogram: aws --region ${region}\nempty: ${NONE}", {})
+    assert messages == [
+        "f:1:6: warning: url: HOST not set, so that nothing stands in its place",
+        "f:2:10: warning: program: region not set, so that nothing stands in its place; "
+        "$${region} leaves it to the shell",
+    ]
+
+
 def test_a_variable_that_stays_because_of_a_lone_dollar_is_reported() -> None:
     """Falco stops at a lone ``$``; that is said, except in ``program``, where a shell goes on."""
     _, messages = tree("url: http://h/?p=$1&t=${TOKEN}\nprogram: awk '{print $1}' ${FILE}", {"TOKEN": "t"})

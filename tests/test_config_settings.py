@@ -214,10 +214,24 @@ grpc_output: {enabled: false}
     assert warnings(STDOUT + text) == []
 
 
+def test_what_falco_would_act_on_and_we_do_not_is_told() -> None:
+    """Wrong values for the log, which stop Falco, and the recovery of Falco 0.36.0: warnings with the remedy."""
+    assert warnings(STDOUT + "log_level: INFO\noutputs_queue: {recovery: empty}\nlog_stderr: [x]\n") == [
+        "falco.yaml:2:12: warning: log_level is the value 'INFO', so info is used: write 'info'",
+        "falco.yaml:3:27: warning: outputs_queue.recovery (Falco 0.36.0) is ignored: each channel's on_full says "
+        "what a full mailbox does",
+        "falco.yaml:4:13: warning: log_stderr is a list, so true is used: write 'true'",
+    ]
+    assert load(STDOUT + "metrics: {enabled: true}\nappend_output: []\nlog_level: info\n").left_to_falco == [
+        "append_output",
+        "metrics",
+    ]
+
+
 def test_no_channel_enabled_is_an_error_in_falcos_words() -> None:
     """The message is Falco's, with what to set."""
     assert errors("stdout_output: {enabled: false}\n") == [
-        "falco.yaml: error: No output configured, please make sure at least one output is configured and "
+        "falco.yaml:1:1: error: No output configured, please make sure at least one output is configured and "
         "enabled: set e.g. stdout_output.enabled to true"
     ]
     assert len(errors("# empty\n")) == 1

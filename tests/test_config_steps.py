@@ -1,4 +1,4 @@
-"""where, enrich, redact, suppress_repeats and rate_limit as keys of channels and outputs."""
+"""where, enrich, retag, redact, suppress_repeats and rate_limit as keys of channels and outputs."""
 
 from __future__ import annotations
 
@@ -42,14 +42,16 @@ def through(keys: str, *alerts: Alert, under: str = "channels") -> list[Alert]:
 
 @pytest.mark.parametrize("under", ["channels", "outputs"])
 def test_every_key_becomes_an_operator(under: str) -> None:
-    """All six together, in the order priority, where, enrich, redact, suppress_repeats, rate_limit."""
+    """All of them together, in the order priority, where, enrich, retag, redact, suppress_repeats, rate_limit."""
     keys = (
-        "priority: notice, where: 'proc.name = sh', enrich: {fields: {cluster: prod}}, redact: {fields: [pw]},"
+        "priority: notice, where: 'proc.name = sh', enrich: {fields: {cluster: prod}}, retag: {add: [eu]},"
+        " redact: {fields: [pw]},"
         " suppress_repeats: {within: 10, key: cluster}, rate_limit: {rate: 1, burst: 1}"
     )
     shell = at(0, "shell", message="pw=hunter2 typed", **{"proc.name": "sh", "pw": "hunter2"})
     got = through(keys, at(0, "x"), shell, shell, shell.replace(time=11 * 10**9), under=under)
     assert rules(got) == ["shell", "repeats", "shell"]
+    assert got[0].tags == ("eu",)
     assert got[0].output_fields == {"proc.name": "sh", "pw": "[redacted]", "cluster": "prod"}
     assert "hunter2" not in got[1].to_json() and got[1].output_fields["rxalerts.key"] == "prod"
 

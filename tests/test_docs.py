@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +29,13 @@ def test_readme_names_every_source_and_sink(root: Path) -> None:
     text = (root / "README.md").read_text()
     assert [name for name in functions(sources) if f"sources.{name}(" not in text] == []
     assert [sink.__name__ for sink in sink_classes().values() if f"`{sink.__name__}`" not in text] == []
+
+
+def test_readme_names_every_extra(root: Path) -> None:
+    """README's table of extras has each one of pyproject.toml."""
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    text = (root / "README.md").read_text()
+    assert [name for name in extras if f"\n| `{name}` |" not in text] == []
 
 
 def test_every_operator_is_on_its_page(root: Path) -> None:

@@ -5,7 +5,15 @@ Exit status: 0 everything was delivered; 1 something was lost (or, with --strict
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import signal
+import sys
+from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -30,8 +38,16 @@ COMMANDS = {
 }
 
 
+# Metavars of what may be the name of a file.
+_FILES = re.compile("FILE|PATH|YAML|OUT|STATE|SOURCE")
+
+
+# Commands that do nothing but print.
+_PRINTING = frozenset(("check", "explain", "grep", "stats", "top", "version"))
+
+
 class _Commands(click.Group):
-    """A group whose commands are imported when they are needed."""
+    """A group whose commands are imported when they are needed, and for which standard output may go away."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -40,11 +56,59 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        _finish(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = get_close_matches(args[0], COMMANDS, n=1)
+        if near and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        if args[0] in _PRINTING and getattr(sys, "stdout", None) is None:
+            ctx.fail("standard output is closed, and all that this command does is print")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # as in `| head`: whoever reads has seen enough
+            _forget_output()
+            ctx.exit(0)
+        except KeyboardInterrupt:
+            ctx.exit(128 + signal.SIGINT)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; a full disk behind standard output is told in a line."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            _forget_output()
+            unwritten = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+            what = f"standard output: {error.strerror}" if unwritten else str(error)
+            with suppress(OSError):
+                click.echo(f"Error: {what}", err=True)
+            sys.exit(1)
+
+
+def _finish(command: click.Command) -> None:
+    """Have the help show an example on one line, to be copied, and shells complete the names of files."""
+    if command.help:  # click fills paragraphs that have no such mark
+        command.help = re.sub(r"\n\n( *)(?=Example: )", "\n\n\\1\b\n\\1", command.help)
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        _finish(each)
+    for parameter in command.params:
+        if _FILES.search(parameter.metavar or "") and parameter.type is click.STRING:
+            parameter.type = click.Path(readable=False)  # checks nothing
+
+
+def _forget_output() -> None:
+    """Send what is still buffered for standard output to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

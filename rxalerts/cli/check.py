@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -15,6 +16,7 @@ from rxalerts.config import Config, read_config
 from rxalerts.errors import ConfigError
 from rxalerts.format import Format
 
+_SECRET = re.compile("key|token|secret|pass|pw|auth|cred|hook|sig|dsn", re.IGNORECASE)
 _SWITCHES = [each.name for each in fields(Format) if each.init and each.name != "json"]
 
 
@@ -53,7 +55,7 @@ def _source_problem(config: Config) -> str:
         if not config.errors:
             refuse_loop([each for each in inputs_of(source) if each != 0], outputs_of(config.channels))
     except ConfigError as error:
-        return f"{config.path}: error: rxalerts.source: {str(error).removeprefix(f'--from {source}: ')}"
+        return f"{config.source_place}: error: rxalerts.source: {str(error).removeprefix(f'--from {source}: ')}"
     return ""
 
 
@@ -64,6 +66,7 @@ def _described(config: Config) -> Iterable[str]:
         [
             ("files", ", ".join(config.files)),
             *([("not there", ", ".join(config.missing))] if config.missing else []),
+            *([("left to Falco", ", ".join(config.left_to_falco))] if config.left_to_falco else []),
             ("source", settings.source),
             ("priority", str(settings.priority)),
             ("rate limit", limit),
@@ -76,9 +79,21 @@ def _described(config: Config) -> Iterable[str]:
         name, kind = channel.name, channel.channel
         for key, value in channel.shown().items():
             if key != "name":
-                rows.append((name, kind, key, _shown(value)))
+                rows.append((name, kind, key, _hide_variables(_shown(value), config.variables)))
                 name = kind = ""
     yield from _table(rows)
+
+
+def _hide_variables(text: str, variables: Mapping[str, str]) -> str:
+    """Show the names of variables that may hold a secret in place of their values.
+
+    >>> _hide_variables('{"key": "hush", "in": "prod"}', {"PD_KEY": "hush", "CLUSTER": "prod"})
+    '{"key": "${PD_KEY}", "in": "prod"}'
+    """
+    for name, value in sorted(variables.items(), key=lambda item: -len(item[1])):  # one may begin as another does
+        if _SECRET.search(name) and len(value) > 3:
+            text = text.replace(value, f"${{{name}}}")
+    return text
 
 
 def _shown(value: Any) -> str:

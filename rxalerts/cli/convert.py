@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 
 import click
 
 from rxalerts.alert import Alert
-from rxalerts.cli.reading import reading
+from rxalerts.cli.reading import reading, replacing
+from rxalerts.cli.tables import write_csv, write_parquet
 from rxalerts.format import JSON, TEXT
-from rxalerts.jsonvalues import encode
-
-_KEYS = ("time", "priority", "rule", "source", "hostname", "tags", "output", "output_fields")
 
 
 @click.command("convert")
@@ -23,7 +20,8 @@ def command(paths: tuple[str, ...], target: str) -> None:
     """Write the alerts of recorded logs as JSON lines, text, CSV or Parquet, by the ending of OUT.
 
     CSV has one column per key and the output fields as JSON; Parquet (needs the extra `notebook`) one column per
-    output field. OUT appears when it is complete.
+    output field. Both can be read again, by this and the other commands that look at logs, and give the same alerts.
+    OUT appears when it is complete.
 
     CSV holds the values as they are. A spreadsheet takes one that begins with =, +, - or @ for a formula, and alerts
     quote what attackers wrote: import the columns as text, or use Parquet.
@@ -31,18 +29,12 @@ def command(paths: tuple[str, ...], target: str) -> None:
     Example: rxalerts convert 'events*.log.gz' --to events.parquet
     """
     ending = os.path.splitext(target)[1].lower()
-    writers = {".jsonl": _jsonl, ".txt": _text, ".csv": _csv, ".parquet": _parquet}
+    writers = {".jsonl": _jsonl, ".txt": _text, ".csv": write_csv, ".parquet": write_parquet}
     if ending not in writers:
         raise click.UsageError(f"--to {target}: must end in {', '.join(writers)}")
-    partial = f"{target}.part"
-    try:
-        with reading(paths) as alerts:
-            counted = _Counted(alerts)
-            writers[ending](counted, partial)
-        os.replace(partial, target)
-    finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
+    with reading(paths) as alerts, replacing(target) as partial:
+        counted = _Counted(alerts)
+        writers[ending](counted, partial)
     click.echo(f"{target}: {counted.count:,} alerts", err=True)
 
 
@@ -67,28 +59,3 @@ def _jsonl(alerts: Iterator[Alert], path: str) -> None:
 def _text(alerts: Iterator[Alert], path: str) -> None:
     with open(path, "wb") as file:
         file.writelines(TEXT.render(alert) + b"\n" for alert in alerts)
-
-
-def _csv(alerts: Iterator[Alert], path: str) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(_KEYS)
-        for alert in alerts:
-            rows.writerow(
-                (
-                    alert.time,
-                    str(alert.priority),
-                    alert.rule,
-                    alert.source,
-                    alert.hostname,
-                    " ".join(alert.tags),
-                    alert.output,
-                    encode(alert.output_fields).decode(),
-                )
-            )
-
-
-def _parquet(alerts: Iterator[Alert], path: str) -> None:
-    from rxalerts.notebook.frame import frame
-
-    frame(alerts, fields="all").write_parquet(path)

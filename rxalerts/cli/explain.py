@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rxalerts.cli.life import USAGE
+from rxalerts.cli.reading import reading
+from rxalerts.cli.terminal import visible
 
 if TYPE_CHECKING:
     from rxalerts.alert import Alert
@@ -59,31 +61,17 @@ def _pairs(option: str, given: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 def _search(test: Callable[[Alert], bool], paths: tuple[str, ...], first: int) -> None:
     """Count the alerts that match, and show the first ones as text."""
-    from rxalerts.sources import replay
-
     read = matched = 0
     shown: list[Alert] = []
-    try:
-        source = replay(list(paths))
-    except (OSError, ValueError) as error:
-        raise click.UsageError(str(error)) from None
-
-    def look(alert: Alert) -> None:
-        nonlocal read, matched
-        read += 1
-        if test(alert):
-            matched += 1
-            if len(shown) < first:
-                shown.append(alert)
-
-    def fail(error: Exception) -> None:
-        click.echo(f"rxalerts: {error}", err=True)
-        sys.exit(USAGE)
-
-    source.subscribe(look, fail)
-    rejected = source.stats().rejected
-    click.echo(f"{matched} of {read} alerts match" + (f"; {rejected} pieces were no alert" if rejected else ""))
-    for alert in shown:
-        click.echo(f"  {alert.to_text(iso8601=True)}")
-    if matched > len(shown) > 0:
-        click.echo(f"  … and {matched - len(shown)} more")
+    with reading(paths) as alerts:
+        for alert in alerts:
+            read += 1
+            if test(alert):
+                matched += 1
+                if len(shown) < first:
+                    shown.append(alert)
+        click.echo(f"{matched} of {read} alerts match")
+        for alert in shown:
+            click.echo(f"  {visible(alert.to_text(iso8601=True))}")
+        if matched > len(shown) > 0:
+            click.echo(f"  … and {matched - len(shown)} more")

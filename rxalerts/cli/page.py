@@ -39,11 +39,11 @@ h1{font-size:1.5em;margin:0}h2{font-size:1.1em;margin:1.6em 0 .4em}
 .faint{color:var(--faint)}.badge{border-radius:3px;padding:.05em .45em;font-weight:600;font-size:12px;margin-right:.3em}
 svg{width:100%;height:auto;display:block}svg text{fill:currentColor;font-size:12px}svg .axis{fill:var(--faint);
 font-size:11px}svg .grid{stroke:var(--line)}
-input,select{font:inherit;color:inherit;background:var(--page);border:1px solid var(--line);border-radius:4px;
+input,select,button{font:inherit;color:inherit;background:var(--page);border:1px solid var(--line);border-radius:4px;
 padding:.3em .5em}input{width:24em;max-width:100%}
 table{border-collapse:collapse;width:100%;font-size:12.5px;margin-top:.6em}
 td,th{border-bottom:1px solid var(--line);padding:.25em .6em .25em 0;text-align:left;vertical-align:top}
-td:first-child,td:nth-child(2){white-space:nowrap}
+td:first-child,td:nth-child(2){white-space:nowrap}td:nth-child(3){min-width:11em}
 .dot{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.4em}
 pre{white-space:pre-wrap;margin:.3em 0;color:var(--faint);font:12px/1.4 ui-monospace,monospace}
 """
@@ -53,39 +53,49 @@ _SCRIPT = """
 const rows = JSON.parse(document.getElementById("rows").textContent);
 const body = document.querySelector("#alerts tbody");
 const find = document.getElementById("find"), level = document.getElementById("level");
-const note = document.getElementById("note");
+const note = document.getElementById("note"), next = document.getElementById("more");
+// So many rows are drawn at once: a browser lays out some hundred in no time, and tens of thousands in seconds.
+const SOME = 500;
 const add = (parent, name, text) => {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;
   parent.append(made);
   return made;
 };
-for (const row of rows) {
-  row.line = add(body, "tr");
-  add(row.line, "td", row.time);
-  const priority = add(row.line, "td");
+const made = row => {
+  const line = document.createElement("tr");
+  add(line, "td", row.time);
+  const priority = add(line, "td");
   add(priority, "span").className = "dot p" + row.level;
   priority.append(row.priority);
-  add(row.line, "td", row.rule);
-  const details = add(add(row.line, "td"), "details");
+  add(line, "td", row.rule);
+  const details = add(add(line, "td"), "details");
   add(details, "summary", row.output);
   add(details, "pre", row.fields);
+  return line;
+};
+for (const row of rows)
   row.text = [row.time, row.priority, row.rule, row.output, row.fields].join("\\n").toLowerCase();
-}
+let wanted = [], shown = 0;
+const more = () => {
+  for (const row of wanted.slice(shown, shown + SOME)) body.append(row.line ??= made(row));
+  shown = Math.min(wanted.length, shown + SOME);
+  next.hidden = shown === wanted.length;
+  note.textContent = wanted.length + " of " + rows.length + " rows match" +
+    (next.hidden ? "." : ", the first " + shown + " are shown.");
+};
 const show = () => {
   const words = find.value.toLowerCase().split(/\\s+/).filter(Boolean);
-  let count = 0;
-  for (const row of rows) {
-    const wanted = row.level <= Number(level.value) && words.every(word => row.text.includes(word));
-    row.line.hidden = !wanted;
-    count += wanted;
-  }
-  note.textContent = count + " of " + rows.length + " rows match.";
+  wanted = rows.filter(row => row.level <= Number(level.value) && words.every(word => row.text.includes(word)));
+  shown = 0;
+  body.replaceChildren();
+  more();
 };
 const ask = new URLSearchParams(location.hash.slice(1));
 find.value = ask.get("find") || "";
 find.addEventListener("input", show);
 level.addEventListener("change", show);
+next.addEventListener("click", more);
 show();
 """
 
@@ -99,7 +109,7 @@ def page(tallies: Tallies, title: str) -> str:
     """
     spans = tallies.spans.binned(_BINS)
     charts = [
-        _section("Over time", svg.timeline(spans, tallies.spans.width)),
+        _section("Over time", svg.timeline(spans, tallies.spans.width), _per(tallies.spans.width)),
         _section("Rules", svg.bars(most_common(tallies.rules, _MOST), "rule"), _left_out(tallies.rules)),
         *(
             _section(name, svg.bars(most_common(values, _MOST), name), _left_out(values))
@@ -136,6 +146,10 @@ def _section(title: str, chart: Html, note: str = "") -> str:
     return f"<section><h2>{escape(title)}</h2>{chart}{faint}</section>" if chart else ""
 
 
+def _per(width: int) -> str:
+    return f"Alerts per {svg.span_words(width)}, stacked by priority; times are UTC."
+
+
 def _left_out(values: dict[str, Any]) -> str:
     rest = len(values) - _MOST
     return f"… and {rest:,} more" if rest > 0 else ""
@@ -158,7 +172,7 @@ def _table(tallies: Tallies) -> str:
         '<p><input id="find" type="search" placeholder="Words, all of which must occur" aria-label="Search"> '
         f'<select id="level" aria-label="Priority">{levels}</select></p>'
         '<table id="alerts"><thead><tr><th>Time (UTC)</th><th>Priority</th><th>Rule</th><th>Output</th></tr></thead>'
-        "<tbody></tbody></table><noscript>The table needs JavaScript.</noscript>"
+        '<tbody></tbody></table><p><button id="more">More</button></p><noscript>The table needs JavaScript.</noscript>'
         f'<script type="application/json" id="rows">{embedded([_row(alert) for alert in rows])}</script></section>'
     )
 

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from rxalerts.cli.reading import reading
+from rxalerts.cli.reading import reading, replacing
 
 # What is counted when no field is named, as far as the alerts have it.
 _FIELDS = (
@@ -25,7 +25,7 @@ _FIELDS = (
 @click.option("--to", "target", required=True, metavar="OUT.html", help="The page; made anew.")
 @click.option("-f", "--field", "fields", multiple=True, metavar="NAME", help="Draw this output field's values.")
 @click.option(
-    "--rows", default=2000, show_default=True, type=click.IntRange(0, 50_000), help="At most so many rows in the table."
+    "--rows", default=5000, show_default=True, type=click.IntRange(0, 50_000), help="At most so many rows in the table."
 )
 @click.option("--title", help="The page's title [the files' names].")
 def command(paths: tuple[str, ...], target: str, fields: tuple[str, ...], rows: int, title: str | None) -> None:
@@ -39,14 +39,8 @@ def command(paths: tuple[str, ...], target: str, fields: tuple[str, ...], rows: 
     from rxalerts.cli.page import page
     from rxalerts.cli.tallies import Tallies
 
-    partial = f"{target}.part"
-    try:
-        with reading(paths) as alerts:
-            tallies = Tallies(fields or _FIELDS, rows).add_all(alerts)
-            with open(partial, "w", encoding="utf-8") as file:
-                file.write(page(tallies, title or ", ".join(os.path.basename(path) for path in paths)))
-            os.replace(partial, target)
-    finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
+    with reading(paths) as alerts, replacing(target) as partial:
+        tallies = Tallies(fields or _FIELDS, rows).add_all(alerts)
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(page(tallies, title or ", ".join(os.path.basename(path) for path in paths)))
     click.echo(f"{target}: {tallies.count:,} alerts", err=True)

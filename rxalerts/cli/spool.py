@@ -18,7 +18,10 @@ from rxalerts.flow.spoolstatus import SpoolStatus, read_status
 
 @click.group("spool")
 def command() -> None:
-    """Look at what the durable channels of a falco.yaml still have to deliver."""
+    """Look at what the durable channels of a falco.yaml still have to deliver.
+
+    Example: rxalerts spool status -c /etc/falco/falco.yaml
+    """
 
 
 @command.command("status")

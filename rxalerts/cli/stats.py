@@ -18,6 +18,10 @@ from rxalerts.timestamps import format_rfc3339
 _COLOURS = {"Emergency": "red", "Alert": "red", "Critical": "red", "Error": "magenta", "Warning": "yellow"}
 
 
+# A rate is given by those that the log is as long as.
+_UNITS = (("a minute", 1), ("an hour", 60), ("a day", 24 * 60))
+
+
 @click.command("stats")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...")
 @click.option("-f", "--field", "fields", multiple=True, metavar="NAME", help="Count this output field's values too.")
@@ -47,7 +51,9 @@ def _print(summary: Summary, most: int) -> None:
     if summary.first_ns is None or summary.last_ns is None:
         click.echo("no alerts")
         return
-    click.echo(f"{summary.count:,} alerts, {summary.per_minute:,.1f} a minute")
+    alerts = "1 alert" if summary.count == 1 else f"{summary.count:,} alerts"
+    rates = [f"{summary.per_minute * minutes:,.1f} {unit}" for unit, minutes in _UNITS if summary.spans(minutes)]
+    click.echo(f"{alerts}: {', '.join(rates)}")
     click.echo(f"first {format_rfc3339(summary.first_ns)}")
     click.echo(f"last  {format_rfc3339(summary.last_ns)}")
     busiest = summary.busiest
@@ -64,7 +70,10 @@ def _print(summary: Summary, most: int) -> None:
 def _table(title: str, counter: Counter[str], most: int | None) -> None:
     """Print counts with their share; colours only on a terminal and without NO_COLOR (click sees to it)."""
     total = counter.total()
-    click.echo(f"\n{'alerts':>10} {'share':>6}  {title}")
+    if not total:
+        click.echo(f"\n{visible(title)}: no alert has it")
+        return
+    click.echo(f"\n{'alerts':>10} {'share':>6}  {visible(title)}")
     rows = counter.items() if most is None else counter.most_common(most)
     for name, count in rows:
         click.echo(f"{count:>10,} {count / total:>6.1%}  {shown(name)}")

@@ -73,6 +73,10 @@ class Summary:
         """How many alerts there were a minute, on average."""
         return self.count / max(1.0, self.seconds / 60)
 
+    def spans(self, minutes: int) -> bool:
+        """Tell whether the log is so long; every log has a minute."""
+        return minutes == 1 or self.seconds >= minutes * 60
+
     @property
     def busiest(self) -> tuple[int, int] | None:
         """The minute with the most alerts (epoch nanoseconds of its beginning), and how many."""
@@ -101,6 +105,7 @@ class Summary:
             "per_minute": round(self.per_minute, 3),
             "busiest_minute": None if busiest is None else {"from": format_rfc3339(busiest[0]), "alerts": busiest[1]},
             "priorities": {str(priority): self.priorities[priority] for priority in sorted(self.priorities)},
+            "rule_count": len(self.rules),
             "rules": dict(self.rules.most_common(most)),
             "fields": {name: dict(counter.most_common(most)) for name, counter in self.values.items()},
         }

@@ -49,7 +49,7 @@ def timeline(spans: Sequence[tuple[int, Counts]], width: int) -> Html:
         moment = first + (last - first) * number // 5
         x = _LEFT + plot * number / 5
         parts.append(f'<text class="axis" x="{x:.1f}" y="{_HEIGHT - 8}">{_moment(moment)[:16]}</text>')
-    return _svg(_HEIGHT, f"Alerts over time, per {_span(width)}, stacked by priority", parts)
+    return _svg(_HEIGHT, f"Alerts over time, per {span_words(width)}, stacked by priority", parts)
 
 
 def bars(values: Sequence[tuple[str, Counts]], what: str) -> Html:
@@ -103,10 +103,10 @@ def _nice(number: int) -> int:
     return max(2, next(size * step for step in (1, 2, 4, 6, 8, 10) if size * step >= number))
 
 
-def _span(width: int) -> str:
+def span_words(width: int) -> str:
     """Return a length of time in words.
 
-    >>> _span(1_000_000_000), _span(128_000_000_000), _span(16384_000_000_000)
+    >>> span_words(1_000_000_000), span_words(128_000_000_000), span_words(16384_000_000_000)
     ('second', '2.1 minutes', '4.6 hours')
     """
     seconds = width / 1e9

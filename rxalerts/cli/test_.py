@@ -68,7 +68,7 @@ def command(paths: tuple[str, ...], config_path: str, overrides: tuple[str, ...]
         click.echo(f"{'FAILED' if lines else 'ok':<7} {case.name}")
         for line in lines:
             click.echo(f"        {line}")
-    click.echo(f"{len(cases)} tests, {failed} failed")
+    click.echo(f"{len(cases)} test{'s' if len(cases) != 1 else ''}, {failed} failed")
     sys.exit(DIFFERENT if failed else 0)
 
 

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 
@@ -61,12 +62,17 @@ def command(origin: str | None, config: str | None, overrides: tuple[str, ...], 
     sys.exit(exit_status(report, strict=False))
 
 
+def _leave() -> str:
+    return "q quits" if os.isatty(0) else "Ctrl-C quits"
+
+
 def _watch(origin: str | None, signals: Signals, interval: float) -> Report:
     watched = Watched(open_source(origin or "-"))
     pipeline = Pipeline(watched, CollectSink[object](limit=1, name="screen"))
-    screen = Screen(watched, pipeline.report, with_sinks=False)
+    screen = Screen(watched, pipeline.report, with_sinks=False, leave=_leave())
     with _shown(screen, signals, interval) as progress:
-        return live(pipeline, timeout=lambda: _TIMEOUT, signals=signals, progress=progress)
+        report = live(pipeline, timeout=lambda: _TIMEOUT, signals=signals, progress=progress)
+    return replace(report, sinks={})  # the screen is no channel
 
 
 def _on_channels(
@@ -79,7 +85,7 @@ def _on_channels(
     watched = Watched(open_source(origin or config.settings.source))
     # As in the background, standard output is not for alerts.
     road = Road(config, watched, daemon=True)
-    screen = Screen(watched, road.pipeline.report, with_sinks=True)
+    screen = Screen(watched, road.pipeline.report, with_sinks=True, leave=_leave())
     with _shown(screen, signals, interval) as progress:
         report = live(road.pipeline, timeout=lambda: road.output_timeout, signals=signals, progress=progress)
     return road.report(report)
@@ -115,6 +121,7 @@ def _say(screen: Screen) -> None:
 
 @contextmanager
 def _on_terminal(screen: Screen, signals: Signals) -> Generator[Callable[[], None]]:
+    """Draw on a screen of its own; the last state stays on the one that was there before."""
     from rich.console import Console
     from rich.live import Live
 
@@ -124,20 +131,29 @@ def _on_terminal(screen: Screen, signals: Signals) -> Generator[Callable[[], Non
         os.write(1, _BACK)
 
     signals.at_exit.append(go_back)
-    with _log_on(screen), Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False) as screenful:
+    with _log_on(screen):
+        with Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False) as screenful:
 
-        def draw() -> None:
-            screen.look()
-            screenful.update(screen.drawn(console.size.height), refresh=True)
+            def draw() -> None:
+                screen.look()
+                screenful.update(screen.drawn(console.size.height), refresh=True)
 
-        draw()
-        if not os.isatty(0):
-            yield draw
-            return
-        keys = Keys(lambda key: signals.put(signal.SIGINT) if key == "q" else None)
-        signals.at_exit.append(keys.restore)
-        with keys:
-            yield draw
+            draw()
+            with _quits_on_q(signals):
+                yield draw
+            draw()
+        console.print(screen.drawn(console.size.height - 4))  # the summary comes below
+
+
+@contextmanager
+def _quits_on_q(signals: Signals) -> Generator[None]:
+    if not os.isatty(0):
+        yield
+        return
+    keys = Keys(lambda key: signals.put(signal.SIGINT) if key == "q" else None)
+    signals.at_exit.append(keys.restore)
+    with keys:
+        yield
 
 
 class _Notes(logging.Handler):
@@ -155,7 +171,7 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def _log_on(screen: Screen) -> Generator[None]:
-    """Show the log's last lines on the screen, and print them when it is gone."""
+    """Show the log's last lines on the screen."""
     logger = logging.getLogger("rxalerts")
     handlers = list(logger.handlers)
     notes = _Notes(screen.notes)
@@ -165,5 +181,3 @@ def _log_on(screen: Screen) -> Generator[None]:
         yield
     finally:
         logger.handlers[:] = handlers
-        for note in screen.notes:
-            click.echo(note, err=True)

@@ -118,12 +118,16 @@ class Screen:
         watched: the counts.
         report: gives the sinks' counts.
         with_sinks: whether the sinks are anybody's business.
+        leave: what ends it.
     """
 
-    def __init__(self, watched: Watched, report: Callable[[], Report], *, with_sinks: bool) -> None:
+    def __init__(
+        self, watched: Watched, report: Callable[[], Report], *, with_sinks: bool, leave: str = "q quits"
+    ) -> None:
         self._watched = watched
         self._report = report
         self._with_sinks = with_sinks
+        self._leave = leave
         self.notes: deque[str] = deque()
         """The last lines of the log."""
         self._rates = Rates()
@@ -165,7 +169,7 @@ class Screen:
         text.append(f"  10 s {rates.over(10):,.1f}/s  60 s {rates.over(60):,.1f}/s  {self._watched.total:,} alerts")
         if report.rejected:
             text.append(f"  {report.rejected:,} no alert")
-        text.append("  q quit", "dim")
+        text.append(f"  {self._leave}", "dim")
         return text
 
     def _priorities(self, priorities: Counter[Priority]) -> Table:
@@ -173,7 +177,7 @@ class Screen:
         most = max(priorities.values(), default=1)
         for priority in sorted(priorities):
             count = priorities[priority]
-            bar = Text(" " * max(1, round(count / most * _BAR)), f"on {COLOURS[priority]}")
+            bar = Text("█" * max(1, round(count / most * _BAR)), COLOURS[priority])
             table.add_row(_badge(str(priority), priority), f"{count:,}", bar)
         return table
 
@@ -200,9 +204,12 @@ def _table(*titles: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in titles:
         number = title in ("alerts", "share", "delivered", "waiting", "lost")
-        table.add_column(title, justify="right" if number else "left", no_wrap=True)
+        # On a narrow screen these give way, and nothing else: cells of theirs are cut.
+        gives_way = title in ("rule", "last error")
+        table.add_column(title, justify="right" if number else "left", no_wrap=not gives_way)
     return table
 
 
 def _badge(text: str, priority: Priority) -> Text:
-    return Text(text, f"{'black' if text_on(priority) == '#000' else 'white'} on {COLOURS[priority]}")
+    # Not "black" and "white", which many terminals' themes make grey.
+    return Text(text, f"{'#000000' if text_on(priority) == '#000' else '#ffffff'} on {COLOURS[priority]}")

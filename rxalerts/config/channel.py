@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ from rxalerts.flow.channel import Channel
 from rxalerts.flow.mailbox import Mailbox
 from rxalerts.flow.sink import Sink
 from rxalerts.format import Format
+
+# Scheme and host. An "@" further on may belong to a password that has a slash in it: then all is hidden.
+_URL = re.compile(r"(https?://)(?:[^/?#]*@)?([^/?#@]+)(?:[/?#][^@]*)?\Z")
 
 MISSING: Any = object()
 """Stands for an option that the configuration does not give."""
@@ -47,10 +51,20 @@ class ChannelConfig:
         return build_steps(self.steps)
 
     def shown(self) -> dict[str, Any]:
-        """Return options and steps for people: secret ones that are set are shown as ``***``."""
+        """Return options and steps for people: secret ones that are set are shown as ``***``, of a URL the host."""
         secret = {item.name for item in options_of(sink_classes()[self.channel]) if item.secret}
-        options = {key: "***" if key in secret and value else value for key, value in self.options.items()}
+        options = {key: _masked(value) if key in secret and value else value for key, value in self.options.items()}
         return {**self.steps, **options}
+
+
+def _masked(value: Any) -> str:
+    """Hide a secret; of a URL the path, where chats have their tokens, and the user.
+
+    >>> _masked("https://user:secret@hooks.example:8443/services/T0/B0/secret"), _masked("secret")
+    ('https://hooks.example:8443/***', '***')
+    """
+    match = _URL.match(value) if isinstance(value, str) else None
+    return f"{match[1]}{match[2]}/***" if match else "***"
 
 
 def read_format(section: Section, general: Format) -> Any:

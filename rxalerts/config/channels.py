@@ -10,7 +10,7 @@ from rxalerts.config.nodes import ListNode, MapNode, Node, kind_of
 from rxalerts.config.problems import Place, Problems, did_you_mean
 from rxalerts.config.registry import OptionInfo, options_of, sink_classes
 from rxalerts.config.section import Section
-from rxalerts.config.steps import STEPS
+from rxalerts.config.steps import STEPS, build_steps
 from rxalerts.errors import ConfigError, OptionError
 from rxalerts.flow.sink import Sink
 
@@ -60,17 +60,17 @@ class ChannelReader:
                     f"there is no {channel} channel in this version of rxalerts: set {switch} to false",
                 )
             return
-        before = len(self.problems.errors)
         values, places = self._options(sink, more, sections if enabled else {})
         self._check_keys(sink, sections, more)
         if not enabled:
             if more.node.entries:
-                switches = " and ".join(schema.SWITCHES[channel])
-                self.problems.warn(more.node.place, f"{more.path} has no effect: {switches} is not true")
+                switches = schema.SWITCHES[channel]
+                off = " and ".join(switches) + (" are not both true" if len(switches) > 1 else " is not true")
+                self.problems.warn(more.node.place, f"{more.path} has no effect: {off}")
             return
         place = sections[schema.section_of(channel)].node.place
         self._require(sink, values, place, lambda item: self._missing_in_falcos_words(channel, item))
-        self._add(channel, sink, values, self._steps(more, places), places, place, before)
+        self._add(channel, sink, values, self._steps(more, places), places, place)
 
     def _is_enabled(self, channel: str, sections: Mapping[str, Section]) -> bool:
         states: dict[str, bool] = {}
@@ -129,7 +129,6 @@ class ChannelReader:
                 )
 
     def _read_output(self, section: Section) -> None:
-        before = len(self.problems.errors)
         channel: str = section.read("channel", str, "")
         enabled: bool = section.read(schema.ENABLED, bool, True)
         classes = sink_classes()
@@ -154,7 +153,7 @@ class ChannelReader:
         steps = self._steps(section, places)
         section.warn_unknown(item.name for item in options_of(sink))
         if enabled:
-            self._add(channel, sink, values, steps, places, section.node.place, before)
+            self._add(channel, sink, values, steps, places, section.node.place)
 
     # -- both -----------------------------------------------------------------------------------------------
 
@@ -214,7 +213,6 @@ class ChannelReader:
         steps: dict[str, Any],
         places: Mapping[str, Place],
         place: Place,
-        errors_before: int,
     ) -> None:
         names = {item.name for item in options_of(sink)}
         options = {key: value for key, value in self.defaults.items() if key in names} | values
@@ -227,21 +225,29 @@ class ChannelReader:
                 "choose another",
             )
         config = ChannelConfig(options["name"], channel, options, steps, place)
-        if len(self.problems.errors) == errors_before:
+        if all(values.get(item.name, "") != "" for item in options_of(sink) if item.required):
             self._try(config, sink, places)
         self.found.append(config)
 
     def _try(self, config: ChannelConfig, sink: type[Sink[Any]], places: Mapping[str, Place]) -> None:
-        """Let the sink and the operators check their values."""
-        secret = {item.name for item in options_of(sink) if item.secret}
-        try:
-            check_options(sink, config.options)
-            config.operators()
-        except OptionError as error:
-            reason = "has a wrong value, which is not shown here" if error.key in secret else error.reason
-            self.problems.error(places.get(error.key, config.place), f"{config.name}: {error.key}: {reason}")
-        except (ConfigError, ValueError, TypeError, ImportError, OSError) as error:
-            self.problems.error(config.place, f"{config.name}: {error}")
+        """Let the sink and the operators check their values, again without the wrong one after each error."""
+        secret = {item.name: item.help for item in options_of(sink) if item.secret}
+        needed = {item.name for item in options_of(sink) if item.required}
+        options, steps = dict(config.options), dict(config.steps)
+        while True:
+            try:
+                check_options(sink, options)
+                build_steps(steps)
+            except OptionError as error:
+                hidden = f"has a wrong value, which is not shown here; it is {secret.get(error.key)}"
+                reason = hidden if error.key in secret else error.reason
+                self.problems.error(places.get(error.key, config.place), f"{config.name}: {error.key}: {reason}")
+                given = steps if error.key in steps else options
+                if error.key not in needed and given.pop(error.key, None) is not None:
+                    continue
+            except (ConfigError, ValueError, TypeError, ImportError, OSError) as error:
+                self.problems.error(config.place, f"{config.name}: {error}")
+            return
 
 
 def _unquoted(value: Any) -> Any:

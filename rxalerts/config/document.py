@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from rxalerts.config.encoding import encoding_of
 from rxalerts.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, kind_of, make_list, make_map
 from rxalerts.config.problems import Place, Problems
 
@@ -24,6 +25,8 @@ MAX_DEPTH = 64
 """The deepest nesting of maps and lists."""
 MAX_VALUES = 50_000
 """The most values in one file, aliases followed."""
+
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: this is not a falco.yaml"
 
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "bool", "float", "null", "seq", "map")
@@ -77,14 +80,13 @@ def _read(path: str, problems: Problems) -> str | None:
 
 
 def _decode(data: bytes, path: str, problems: Problems) -> str | None:
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    encoding = encoding_of(data)
     try:
-        return data.decode("utf-16" if wide else "utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-16" if wide else "utf-8", "replace")
-        what = (
-            "a broken UTF-16 character" if wide else f"the byte 0x{data[error.start]:02x}, which is not UTF-8"
-        )
+        before = data[: error.start].decode(encoding, "replace")
+        byte = f"the byte 0x{data[error.start]:02x}, which is not UTF-8"
+        what = byte if encoding == "utf-8-sig" else f"a broken character of {encoding.upper()}"
         problems.error(_place_after(path, before), f"{what}: save the file as UTF-8")
         return None
 
@@ -128,6 +130,8 @@ def _events(text: str, name: str, problems: Problems, at: Place | None) -> Itera
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:
+    if "nesting depth" in str(error.problem):  # libyaml has a bound of its own, and looks ahead of us
+        return _TOO_DEEP
     message = f"not YAML: {error.problem or error.context}"
     if error.problem and error.context:
         start: Any = error.context_mark
@@ -217,7 +221,7 @@ class _Builder:
     def open(self, event: Any) -> None:
         self.check_tag(event)
         if len(self.stack) >= MAX_DEPTH:
-            self.stop(self.place(event), f"nested deeper than {MAX_DEPTH} levels: this is not a falco.yaml")
+            self.stop(self.place(event), _TOO_DEEP)
         self.remember(event.anchor, None)
         self.stack.append(_Open(self.place(event), isinstance(event, yaml.MappingStartEvent), event.anchor))
 

@@ -9,16 +9,23 @@ given with ``-o`` are not expanded.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rxalerts.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, make_list, make_map
 from rxalerts.config.problems import Place, Problems
+from rxalerts.config.schema import ENGINE
 
 MAX_REPLACEMENTS = 1000
 """The most variables replaced in one file."""
 MAX_LENGTH = 256 * 1024
 """The longest value after replacement, in characters."""
+
+
+TEMPLATE = "template"
+"""The key whose value has placeholders of its own."""
+_BRACED = re.compile(r"\$(\$)?\{([^}]*)\}")
 
 
 class ExpansionError(ValueError):
@@ -27,9 +34,13 @@ class ExpansionError(ValueError):
 
 @dataclass(slots=True)
 class Expander:
-    """Expand values within one budget of replacements; ``unset`` holds names found without a value."""
+    """Expand values within one budget of replacements.
+
+    ``unset`` holds names found without a value, ``used`` those that had one, with it.
+    """
 
     environment: Mapping[str, str]
+    used: dict[str, str] = field(default_factory=dict[str, str])
     replaced: int = 0
     unset: list[str] = field(default_factory=list[str])
     unread: str = ""
@@ -56,7 +67,9 @@ class Expander:
     def _replace(self, text: str, position: int, end: int) -> str:
         name = text[position + 2 : end]
         value = self.environment.get(name, "")
-        if not value:
+        if value:
+            self.used[name] = value
+        else:
             self.unset.append(name)
         self.replaced += 1
         if self.replaced > MAX_REPLACEMENTS:
@@ -81,30 +94,64 @@ def expand(text: str, environment: Mapping[str, str] | None = None) -> str:
     return Expander(os.environ if environment is None else environment).expand(text)
 
 
-def expand_tree(node: MapNode, environment: Mapping[str, str], problems: Problems) -> MapNode:
-    """Expand every value below ``node`` (keys stay), noting in ``problems`` what cannot be expanded."""
-    expander = Expander(environment)
+def expand_tree(
+    node: MapNode, environment: Mapping[str, str], problems: Problems, used: dict[str, str] | None = None
+) -> MapNode:
+    """Expand every value of a whole file (keys stay), noting in ``problems`` what cannot be expanded.
 
-    def walk(node: Node, key: str) -> Node:
+    What stands below the keys of Falco's engine is its affair: nothing is noted about it. The variables that were
+    replaced are added to ``used``.
+    """
+    expander = Expander(environment, {} if used is None else used)
+    unheard = Problems()
+
+    def walk(node: Node, key: str, noted: Problems) -> Node:
         if isinstance(node, MapNode):
-            return walk_map(node)
+            return make_map(
+                node.place, {k: Entry(e.key_place, walk(e.node, k, noted)) for k, e in node.entries.items()}
+            )
         if isinstance(node, ListNode):
-            return make_list(node.place, tuple(walk(item, key) for item in node.items))
-        return _expand_scalar(node, key, expander, problems) if "$" in node.text else node
+            return make_list(node.place, tuple(walk(item, key, noted) for item in node.items))
+        return _expand_scalar(node, key, expander, noted) if "$" in node.text else node
 
-    def walk_map(node: MapNode) -> MapNode:
-        return make_map(node.place, {k: Entry(e.key_place, walk(e.node, k)) for k, e in node.entries.items()})
+    entries = {
+        key: Entry(entry.key_place, walk(entry.node, key, unheard if key in ENGINE else problems))
+        for key, entry in node.entries.items()
+    }
+    return make_map(node.place, entries)
 
-    return walk_map(node)
+
+def expand_template(text: str, environment: Mapping[str, str], used: dict[str, str] | None = None) -> str:
+    """Replace the variables that are set in the ``template`` of an HTTP body, which has ``${…}`` for output fields too.
+
+    >>> expand_template('{"key": "${KEY}", "text": $output, "pod": "${k8s.pod.name}"}', {"KEY": "k"})
+    '{"key": "k", "text": $output, "pod": "${k8s.pod.name}"}'
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, found = match[2], environment.get(match[2])
+        if match[1] or not found:
+            return match[0][1:] if match[1] else match[0]
+        if used is not None:
+            used[name] = found
+        return found
+
+    return _BRACED.sub(value, text)
 
 
 def _expand_scalar(node: ScalarNode, key: str, expander: Expander, problems: Problems) -> ScalarNode:
+    if key == TEMPLATE:
+        return replace(node, text=expand_template(node.text, expander.environment, expander.used))
     try:
         text = expander.expand(node.text)
     except ExpansionError as error:
         problems.error(node.place, f"{key}: {error}")
         return node
     _warn_unread(node.place, key, expander.unread, problems)
+    if expander.unset and text.strip():  # a value of which nothing is left is told where it is read
+        names = ", ".join(dict.fromkeys(expander.unset))
+        shell = f"; $${{{expander.unset[0]}}} leaves it to the shell" if key == "program" else ""
+        problems.warn(node.place, f"{key}: {names} not set, so that nothing stands in its place{shell}")
     # "null" held by a variable is the word; only nothing at all makes the value absent.
     plain = node.plain and not (text and replace(node, text=text).is_null)
     return replace(node, text=text, plain=plain, unset=tuple(expander.unset))

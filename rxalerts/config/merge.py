@@ -33,11 +33,15 @@ class Include:
 
 @dataclass(slots=True)
 class Loaded:
-    """The merged tree, the files that it was made of, in order, and the listed ones that were not there."""
+    """The merged tree, the files that it was made of, in order, and the listed ones that were not there.
+
+    ``used`` are the environment variables that values in it came from.
+    """
 
     root: MapNode
     files: list[str] = field(default_factory=list[str])
     missing: list[str] = field(default_factory=list[str])
+    used: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def load_tree(
@@ -63,7 +67,7 @@ def load_tree(
     if root is not None:
         if not root.entries and not overrides:
             collected.error(root.place, "the file is empty: write at least 'stdout_output: {enabled: true}'")
-        root = expand_tree(root, environment, collected)
+        root = expand_tree(root, environment, collected, loaded.used)
         early = [item for item in parsed if item.path[0] == CONFIG_FILES]
         loaded.root = apply_overrides(root, early, collected)
         _include_all(loaded, environment, collected)
@@ -103,7 +107,7 @@ def _include(
             "Only the main file may include others: move the entries there",
         )
         return
-    loaded.root = merge(loaded.root, expand_tree(node, environment, problems), strategy, problems)
+    loaded.root = merge(loaded.root, expand_tree(node, environment, problems, loaded.used), strategy, problems)
 
 
 def _includes(root: MapNode, problems: Problems) -> list[Include]:

@@ -24,7 +24,12 @@ GENERAL_HELP: tuple[tuple[str, str, Any, str], ...] = (
         False,
         "in text: date and time in UTC instead of the local time",
     ),
-    ("priority", "priority", "debug", "only alerts of this priority and more urgent ones"),
+    (
+        "priority",
+        "priority",
+        "debug",
+        "only alerts of this priority and more urgent ones; Falco's internal ones always pass, as in Falco",
+    ),
     (
         "buffered_outputs",
         "true or false",
@@ -62,9 +67,10 @@ INTRODUCTION = """\
 <!-- Written by `python -m rxalerts.config` from the sinks' own options: change them, not this file. -->
 
 `rxalerts` reads any `falco.yaml` from Falco 0.2 to 0.44. The keys of the outputs mean what they mean in
-Falco; the keys of its engine (rules, plugins, drivers, metrics, the web server, the log) are accepted in
-silence. What Falco has no key for stands under one top-level key, `rxalerts:`, of which Falco only warns. A
-commented file with every key is in [examples/falco.yaml](../examples/falco.yaml).
+Falco; the keys of its engine (rules, plugins, drivers, metrics, the web server) are left to it, and
+`rxalerts check` lists those that it found. What Falco has no key for stands under one top-level key,
+`rxalerts:`, of which Falco only warns. A commented file with every key is in
+[examples/falco.yaml](../examples/falco.yaml).
 
 Every error of a configuration is shown at once, with file, line, column and what would be right. Unknown keys
 are warnings. It is stricter than Falco where Falco guesses: a value that does not fit its key is an error and
@@ -72,10 +78,16 @@ not silently the default, and so is a key that stands twice. And it is more leni
 every boolean of YAML (`true`, `yes`, `on` …), where Falco takes only `true`. Of a file with several YAML
 documents the first is read, as in Falco, with a warning.
 
+**Where a key means something else.** `http_output.keep_alive` keeps the connection; Falco (0.37 and later) keeps
+it always, and the key is about TCP's probes: leave out the `false` that its file comes with. `compress_uploads`
+really compresses. `grpc_output.enabled` and `grpc.bind_address` are `false` and a socket when they are not given,
+in Falco's code `true` and `0.0.0.0:5060`.
+
 **Variables.** `${VAR}` in a value is replaced by the environment variable, as in Falco 0.37 and later: one
-that is not set leaves nothing, the replacement is looked at again, `$${VAR}` stands for a literal `${VAR}` (a
-shell in `program` then reads it), and a `$` that starts neither form ends the search, so that `$1` and what
-follows stay for the shell. Keys are not replaced, nor are values given with `-o`.
+that is not set leaves nothing, which is a warning, the replacement is looked at again, `$${VAR}` stands for a
+literal `${VAR}` (a shell in `program` then reads it), and a `$` that starts neither form ends the search, so
+that `$1` and what follows stay for the shell. In an HTTP `template`, where `${k8s.ns.name}` is an output field,
+only variables that are set are replaced. Keys are not replaced, nor are values given with `-o`.
 
 **Overrides.** `-o key=value`, any number of times: `-o json_output=true`,
 `-o http_output.url=http://localhost:2801`, `-o 'config_files[]=/etc/falco/more.yaml'`,

@@ -84,6 +84,9 @@ ENGINE: Final = frozenset(
 )
 """Keys that concern Falco's engine and are accepted in silence, whatever they hold."""
 
+LOG: Final = frozenset({"log_level", "log_stderr", "log_syslog"})
+"""Those of them that our own log follows."""
+
 ENABLED: Final = "enabled"
 
 

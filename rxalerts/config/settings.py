@@ -9,7 +9,7 @@ from rxalerts.config import schema
 from rxalerts.config.channel import ChannelConfig
 from rxalerts.config.channels import ChannelReader
 from rxalerts.config.merge import load_tree
-from rxalerts.config.nodes import MapNode, ScalarNode
+from rxalerts.config.nodes import MapNode, ScalarNode, kind_of
 from rxalerts.config.problems import Place, Problem, Problems
 from rxalerts.config.section import Section
 from rxalerts.format import Format
@@ -66,7 +66,9 @@ class Config:
     """A configuration that was read.
 
     ``channels`` holds the enabled ones: file, stdout, syslog, program, http, grpc, then the further outputs.
-    ``files`` are the files that it was made of, ``missing`` the listed ones that were not there.
+    ``files`` are the files that it was made of, ``missing`` the listed ones that were not there;
+    ``left_to_falco`` are the keys in them that only its engine acts on. ``source_place`` is where the source stands,
+    ``variables`` are the environment's that it was made with.
     """
 
     path: str
@@ -75,6 +77,9 @@ class Config:
     files: list[str] = field(default_factory=list[str])
     missing: list[str] = field(default_factory=list[str])
     problems: tuple[Problem, ...] = ()
+    left_to_falco: list[str] = field(default_factory=list[str])
+    source_place: Place | None = None
+    variables: dict[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -136,11 +141,22 @@ def read_config(
     Section(loaded.root, "", problems).warn_unknown(schema.known_top_level_keys())
     if not channels and not problems.errors:
         problems.error(
-            Place(os.fspath(path)),
+            loaded.root.place,
             "No output configured, please make sure at least one output is configured and enabled: "
             "set e.g. stdout_output.enabled to true",
         )
-    return Config(os.fspath(path), settings, channels, loaded.files, loaded.missing, problems.sorted())
+    left = sorted(loaded.root.entries.keys() & (schema.ENGINE - schema.LOG))
+    return Config(
+        os.fspath(path),
+        settings,
+        channels,
+        loaded.files,
+        loaded.missing,
+        problems.sorted(),
+        left,
+        own.place_of("source"),
+        loaded.used,
+    )
 
 
 def _settings(root: MapNode, problems: Problems) -> Settings:
@@ -158,9 +174,9 @@ def _settings(root: MapNode, problems: Problems) -> Settings:
         output_timeout=top.integer("output_timeout", 2000, 1, _UINT32) / 1000,
         source=own.read("source", str, "-"),
         spool_dir=own.read("spool_dir", str, None),
-        log_level=_word(root, "log_level", LOG_LEVELS, "info"),
-        log_stderr=_word(root, "log_stderr", _BOOLEANS, "true") in _TRUE,
-        log_syslog=_word(root, "log_syslog", _BOOLEANS, "true") in _TRUE,
+        log_level=_word(root, "log_level", LOG_LEVELS, "info", problems),
+        log_stderr=_word(root, "log_stderr", _BOOLEANS, "true", problems) in _TRUE,
+        log_syslog=_word(root, "log_syslog", _BOOLEANS, "true", problems) in _TRUE,
     )
     if settings.rate and not settings.max_burst:
         problems.error(
@@ -168,14 +184,23 @@ def _settings(root: MapNode, problems: Problems) -> Settings:
             "outputs.max_burst is 0, which lets no alert through: write 1 or more",
         )
     outputs.warn_unknown()
-    queue.warn_unknown(["recovery"])
+    if queue.get("recovery") is not None:
+        problems.warn(
+            queue.place_of("recovery"),
+            "outputs_queue.recovery (Falco 0.36.0) is ignored: each channel's on_full says what a full mailbox does",
+        )
+    queue.warn_unknown()
     return settings
 
 
-def _word(root: MapNode, key: str, choices: frozenset[str], default: str) -> str:
-    """Return a key of Falco's log if it is one of the choices; what else stands there is Falco's affair."""
+def _word(root: MapNode, key: str, choices: frozenset[str], default: str, problems: Problems) -> str:
+    """Return a key of Falco's log if it is one of the choices; anything else stops Falco, but not the alerts."""
     node = root.get(key)
-    return node.text if isinstance(node, ScalarNode) and node.text in choices else default
+    if node is None or (isinstance(node, ScalarNode) and node.text in choices):
+        return node.text if isinstance(node, ScalarNode) else default
+    near = node.text.lower() if isinstance(node, ScalarNode) and node.text.lower() in choices else default
+    problems.warn(node.place, f"{key} is {kind_of(node)}, so {default} is used: write {near!r}")
+    return default
 
 
 def _format(top: Section, own: Section) -> Format:

@@ -88,6 +88,15 @@ class Redact(StepOptions):
 
 
 @dataclass(frozen=True)
+class Retag(StepOptions):
+    """The arguments of `retag`."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    to: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Enrich(StepOptions):
     """The arguments of `enrich`."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rxalerts import operators
-from rxalerts.config.step_options import Enrich, RateLimit, Redact, StepOptions, SuppressRepeats, Where
+from rxalerts.config.step_options import Enrich, RateLimit, Redact, Retag, StepOptions, SuppressRepeats, Where
 from rxalerts.errors import OptionError, RxAlertsError
 from rxalerts.priority import Priority
 
@@ -35,6 +35,7 @@ STEPS: dict[str, Step] = {
         "output fields to add: constants, or rows of a CSV or JSON table",
         {"fields": {"cluster": "prod"}},
     ),
+    "retag": Step("retag", Retag, "tags to add, to remove, or to have instead", {"add": ["prod"]}),
     "redact": Step(
         "redact", Redact, "hide fields, or what matches a pattern, in the text too", {"fields": ["evt.arg.data"]}
     ),
