@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -155,6 +155,19 @@ def test_syslog_without_prefix() -> None:
     assert isinstance(rejected, Rejected)
     assert rejected.text == "priority: missing, in the syslog header too"
     assert not rest
+
+
+def test_a_day_without_a_year_is_not_in_the_future() -> None:
+    """What is read now was logged before now: a day that is still to come this year was last year's."""
+    today = date.today()
+    for days in (-200, -1, 0, 1, 2, 30, 200):
+        day = today + timedelta(days=days)
+        header = f"<12>{day.strftime('%b')} {day.day:2} 12:00:00 host falco: "
+        found = decode(f"{header}Sensitive file opened (user=root)\n", None)[0]
+        assert isinstance(found, Alert)
+        if (day.month, day.day) != (2, 29):
+            year = day.year - 1 if days > 1 else day.year
+            assert found.time[:10] == day.replace(year=year).isoformat()
 
 
 def test_falcos_own_lines_are_skipped() -> None:

@@ -207,6 +207,9 @@ def _times(data: bytes, began: int) -> _Block | None:
     days = decoder.days = _NoDays()
     pieces = [*decoder.feed(data), *decoder.close()]
     times = [piece.time_ns for piece in pieces if isinstance(piece, Alert)]
+    if decoder.split:
+        # A line that was split over records may go on in the next block.
+        return None
     if not times:
         return _Block(_LAST, -_LAST)
     # An alert without any time gets that of its reading.

@@ -28,13 +28,16 @@ class Days:
         self._first = first if callable(first) else None
         self._day = None if callable(first) else first
         self._last = 0
+        self.near: int | None = None
+        """Nanoseconds of another time stamp of what is being read now: of the record that it stood in."""
 
     def ns(self, text: str, near: int | None = None) -> int:
         """Return the nanoseconds since the epoch of a local time of day, such as ``10:20:05.408091526``.
 
         Args:
             text: the time of day.
-            near: nanoseconds of another time stamp of the same event, if there is one: the day is nearest to it.
+            near: nanoseconds of another time stamp of the same event, if there is one (default: `Days.near`): the day
+                is nearest to it.
 
         Raises:
             AlertError: there is no such time of day.
@@ -44,6 +47,7 @@ class Days:
             raise AlertError(f"no such time of day: {text}", key="time")
         nanos = int(text[9:].ljust(9, "0"))
         self._resolve()
+        near = self.near if near is None else near
         try:
             if self._day is None or near is not None:
                 return _nearest(time.time_ns() if near is None else near, hour, minute, second, nanos)
@@ -55,19 +59,23 @@ class Days:
         except (ValueError, OverflowError, OSError) as error:
             raise AlertError(f"no day for {text}: {error}", key="time") from None
 
-    def ns_of_year(self, month: int, day: int, text: str) -> int:
-        """Return the nanoseconds of a local time without a year, ``HH:MM:SS``: the year is the nearest one.
+    def ns_of_year(self, month: int, day: int, text: str, year: int | None = None) -> int:
+        """Return the nanoseconds of a local time, ``HH:MM:SS``; without a year it is the nearest one's that has begun.
 
         Raises:
             ValueError: there is no such time.
         """
         self._resolve()
-        base = self._day or date.today()
+        today = date.today()
+        base = date.fromtimestamp(self.near // SECOND) if self.near is not None else self._day or today
         hour, minute, second = (int(part) for part in text.split(":"))
-        days = [found for year in (-1, 0, 1) if (found := _day(base.year + year, month, day)) is not None]
+        years = (base.year - 1, base.year, base.year + 1) if year is None else (year,)
+        days = [found for one in years if (found := _day(one, month, day)) is not None]
         if not days or hour > 23 or minute > 59 or second > 60:
             raise ValueError(f"no such time: {month}-{day} {text}")
-        return local_ns(min(days, key=lambda found: abs(found - base)), hour, minute, second, 0)
+        # Nothing was logged in the future, but for a clock that is fast.
+        past = [found for found in days if found <= max(today, base) + _ONE] or days
+        return local_ns(min(past, key=lambda found: abs(found - base)), hour, minute, second, 0)
 
     def _resolve(self) -> None:
         if self._first is not None:

@@ -24,7 +24,7 @@ from rxalerts.record import FIELDS, PREFIX, Record
 from rxalerts.timestamps import KNOWN_SECONDS, SECOND, check_ns, format_rfc3339, parse_rfc3339
 from rxalerts.wire.days import Days
 
-__all__ = ["BAD", "from_bytes", "from_line", "from_object"]
+__all__ = ["BAD", "from_bytes", "from_line", "from_object", "to_object"]
 
 BAD = (msgspec.MsgspecError, ValueError, KeyError, RecursionError)
 """What `from_line` raises when the slower road must be taken."""
@@ -77,14 +77,22 @@ def from_bytes(data: bytes, days: Days) -> Alert:
     try:
         return from_line(data)
     except BAD:
-        pass
+        return from_object(to_object(data), days)
+
+
+def to_object(data: bytes) -> dict[str, Any]:
+    """Return a decoded JSON object.
+
+    Raises:
+        AlertError: it is none.
+    """
     try:
         value = jsonvalues.decode(data)
     except ValueError as error:
         raise AlertError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise AlertError(f"a JSON object is needed, not {type(value).__name__}")
-    return from_object(cast("dict[str, Any]", value), days)
+    return cast("dict[str, Any]", value)
 
 
 def from_object(value: dict[str, Any], days: Days) -> Alert:

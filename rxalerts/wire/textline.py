@@ -18,7 +18,7 @@ from rxalerts.record import INTERNAL, PREFIX, Record
 from rxalerts.timestamps import format_rfc3339, parse_rfc3339
 from rxalerts.wire.days import Days
 
-__all__ = ["HEADER", "fields_of", "from_syslog", "from_text", "is_noise"]
+__all__ = ["fields_of", "from_syslog", "from_text", "is_noise"]
 
 # The key must be followed by "=" and look like a field's name: %fd.name, %proc.aname[2], user, ka.req.pod
 _KEY = r"[A-Za-z_][\w.-]*(?:\[[^\]\s]*\])?="
@@ -30,22 +30,7 @@ _INTERNAL = re.compile(
     r"|capture size limit reached))|Falco metrics snapshot(?: \(|$)"
 )
 
-HEADER = re.compile(
-    rb"(?:[0-9]{1,6} )?"  # octet count
-    rb"(?:"
-    rb"<[0-9]{1,3}>1 \S+ \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:[^\"\\]|\\.)*\")*\])+) ?(?:\xef\xbb\xbf)?"
-    rb"|(?:<[0-9]{1,3}>)?(?:(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}"
-    rb"(?:Z|[+-][0-9]{2}:?[0-9]{2})) (?:[\w.:-]+ )??)?[Ff]alco[\w.@-]*(?:\[[0-9]+\])?: "
-    rb"|<[0-9]{1,3}>(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} (?:[\w.-]+ )??)?(?:[\w./@-]+(?:\[[0-9]+\])?: )?"
-    # Kubernetes' container logs
-    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2}:[0-9]{2}) (?:stdout|stderr) [FP] "
-    rb")"
-)
-"""What syslog (RFC 5424, RFC 3164, as a file or as sent) and container logs put in front of an alert."""
-
 _HEADER_PRIORITY = re.compile(rb"(?:[0-9]{1,6} )?<([0-9]{1,3})>")
-_HEADER_STAMP = re.compile(rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T\S+)|([A-Z][a-z]{2}) ([ 0-9][0-9]) ([0-9:]{8})")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _NOISE = re.compile(
     # Falco's own log: asctime or strftime with a year, or ISO 8601 without a fraction
@@ -67,7 +52,7 @@ def is_noise(line: str) -> bool:
     return _NOISE.match(line) is not None
 
 
-def from_text(line: str, days: Days, near: int | None = None) -> Alert:
+def from_text(line: str, days: Days) -> Alert:
     """Return the alert in a line of text, ``<time>: <Priority> <message>``.
 
     The line becomes the alert's output as it is; escapes in it are not undone, because a line that was never
@@ -78,7 +63,6 @@ def from_text(line: str, days: Days, near: int | None = None) -> Alert:
     Args:
         line: the line, without its end.
         days: finds the day of a time without a date.
-        near: nanoseconds of another time stamp on the line: that day is nearest to it.
 
     Raises:
         AlertError: it is no such line.
@@ -92,7 +76,7 @@ def from_text(line: str, days: Days, near: int | None = None) -> Alert:
         except ValueError as error:
             raise AlertError(str(error), key="time") from None
     else:
-        ns = days.ns(match.group(2), near)
+        ns = days.ns(match.group(2))
     return _alert(line, line[match.end() :], BY_LABEL[match.group(3)], ns)
 
 
@@ -104,18 +88,6 @@ def _alert(line: str, message: str, priority: Priority, ns: int) -> Alert:
         record.rule = internal.group(1) or "Falco internal: metrics snapshot"
     record.output_fields = cast("msgspec.Raw", fields_of(message, typed=internal is not None))
     return Alert._make(record, priority, ns, None, None)
-
-
-def header_ns(header: bytes, days: Days) -> int | None:
-    """Return the time in a syslog header in nanoseconds, or None if there is none that makes sense."""
-    match = _HEADER_STAMP.search(header)
-    if match is None:
-        return None
-    stamp, month, day, clock = (part.decode() if part else "" for part in match.groups())
-    try:
-        return parse_rfc3339(stamp) if stamp else days.ns_of_year(_MONTHS.index(month) + 1, int(day), clock)
-    except ValueError:
-        return None
 
 
 def from_syslog(line: str, header: bytes, ns: int | None) -> Alert:
