@@ -1,10 +1,13 @@
 """Lines of text become alerts with fields and a day."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rxalerts.alert import Alert
 from rxalerts.priority import Priority
@@ -78,6 +81,53 @@ def test_iso_lines() -> None:
 def test_fields(message: str, fields: dict[str, str | None]) -> None:
     """Fields are taken from the brackets as well as can be done."""
     assert fields_of(message) == fields
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'echo "a"',
+        "C:\\temp\\new",
+        'a\n"b"\t',
+        "\x1b[2K\x00",
+        'x"\n10:20:06.408091526: Critical Forged (user=y)',
+        "x\\\nuser=y",
+        'a\\"',
+        "\\u0041é",
+    ],
+)
+def test_escaped_lines(command: str) -> None:
+    """What Falco after 0.44 has escaped is undone, and written again as it was read."""
+    text = f"10:20:05.408091526: Warning Shell opened (user=root command={command} tty=<NA>)"
+    line = json.dumps(text, ensure_ascii=False)[1:-1]
+    alert = parse(line, date=date(2023, 3, 24))
+    assert alert.output == text
+    assert alert.output_fields == {"user": "root", "command": command, "tty": None}
+    assert alert.to_text() == line
+    # Rendered anew it may have fewer escapes, and still means the same.
+    again = parse(parse(alert.to_json()).to_text(), date=date(2023, 3, 24))
+    assert (again.output, again.output_fields) == (alert.output, alert.output_fields)
+
+
+@pytest.mark.parametrize(
+    "command", ["printf a\\n", "grep \\bx\\b", "C:\\temp", 'echo "a\\\\b"', "a\\", "sed s/\\.//", "a\\\\ \\x"]
+)
+def test_lines_with_backslashes_are_not_escaped(command: str) -> None:
+    """What older versions wrote with backslashes in it stays as it is, and so does what could be either."""
+    text = f"10:20:05.408091526: Warning Shell opened (command={command})"
+    alert = parse(text, date=date(2023, 3, 24))
+    assert alert.output == alert.to_text() == text
+    assert alert.output_fields == {"command": command}
+
+
+@given(st.text(st.sampled_from('\\"nu01bx \n\x1b:)(a='), max_size=20))
+def test_any_text_is_read_as_it_was_written(command: str) -> None:
+    """A message comes back from its line of text, but for one whose only escapes are those of newlines."""
+    alert = Alert("", "error", f"m (a={command})", time=0, source="", hostname="", output_fields={})
+    back = parse(alert.to_text(iso8601=True))
+    if set(command) & set('\\"\x1b') or "\n" not in command:
+        assert back.message == alert.message
+    assert parse(back.to_text(iso8601=True)) == back
 
 
 def test_internal_alerts_have_a_rule() -> None:

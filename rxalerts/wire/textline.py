@@ -13,6 +13,8 @@ import msgspec
 
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
+from rxalerts.escapes import is_escaped, unescape
+from rxalerts.format import TEXT
 from rxalerts.priority import BY_LABEL, LABELS, Priority
 from rxalerts.record import INTERNAL, PREFIX, Record
 from rxalerts.timestamps import format_rfc3339, parse_rfc3339
@@ -55,10 +57,9 @@ def is_noise(line: str) -> bool:
 def from_text(line: str, days: Days) -> Alert:
     """Return the alert in a line of text, ``<time>: <Priority> <message>``.
 
-    The line becomes the alert's output as it is; escapes in it are not undone, because a line that was never
-    escaped cannot be told from one that was. Its fields come from the brackets ``(key=value key=value)``, all of
-    them as strings (in the text, a number and a string look alike) and None for ``<NA>``. The rule is unknown
-    (``""``), except that of Falco's internal alerts.
+    The line becomes the alert's output; if Falco after 0.44 has escaped it, what it stands for does. Its fields come
+    from the brackets ``(key=value key=value)``, all of them as strings (in the text, a number and a string look
+    alike) and None for ``<NA>``. The rule is unknown (``""``), except that of Falco's internal alerts.
 
     Args:
         line: the line, without its end.
@@ -86,8 +87,20 @@ def _alert(line: str, message: str, priority: Priority, ns: int) -> Alert:
     if internal:
         record.source = INTERNAL
         record.rule = internal.group(1) or "Falco internal: metrics snapshot"
-    record.output_fields = cast("msgspec.Raw", fields_of(message, typed=internal is not None))
-    return Alert._make(record, priority, ns, None, None)
+    escaped = is_escaped(line)
+    if escaped:
+        record.output = unescape(line)
+    if internal:
+        fields = fields_of(unescape(message) if escaped else message, typed=True)
+    else:
+        # Before they are unescaped: what is a newline in a value does not separate fields.
+        fields = {key: unescape(value) if escaped and value else value for key, value in fields_of(message).items()}
+    record.output_fields = cast("msgspec.Raw", fields)
+    alert = Alert._make(record, priority, ns, None, None)
+    if escaped:
+        # Written again as it was read, whether all of its escapes are needed or not.
+        alert._memo = (TEXT._key, line.encode())
+    return alert
 
 
 def from_syslog(line: str, header: bytes, ns: int | None) -> Alert:
