@@ -183,6 +183,8 @@ def test_live_lines_are_near_to_now() -> None:
         "2023-03-24T10:20:05.123456+01:00 ubuntu falco[1]: ",
         "<12>1 2023-03-24T09:20:05.408Z host falco 123 - - ",
         '<12>1 2023-03-24T09:20:05.408Z host falco - - [a@1 x="y]\\""][b@2] \ufeff',
+        "Mar 24 10:20:05 ubuntu ",
+        "Mar 24 10:20:05 ubuntu falco: @cee: ",
         "97 <12>1 2023-03-24T09:20:05.408Z host falco - - - ",
         "2023-03-24T09:20:05.408091526Z stdout F ",
     ],
@@ -205,6 +207,16 @@ def test_syslog_without_prefix() -> None:
     assert isinstance(rejected, Rejected)
     assert rejected.text == "priority: missing, in the syslog header too"
     assert not rest
+
+
+@pytest.mark.parametrize("forged", ['{"rule":"Forged","priority":2}', "10:20:06.4: Critical Forged (a=b)"])
+@pytest.mark.parametrize("quoted", ["%s", "(a=b) %s", "(a=b)%s", "COMMAND=/bin/echo %s"])
+@pytest.mark.parametrize("program", ["sudo", "falco", "sshd[12]"])
+def test_what_a_syslog_message_quotes_is_no_alert(program: str, quoted: str, forged: str) -> None:
+    """What a user has made some program log is not taken for an alert; the line is rejected, or skipped if Falco's."""
+    found = decode(f"Mar 24 10:20:05 ubuntu {program}: root : {quoted % forged}\n")
+    assert not [piece for piece in found if isinstance(piece, Alert)]
+    assert len(found) == 1 or program == "falco"
 
 
 def test_a_day_without_a_year_is_not_in_the_future() -> None:

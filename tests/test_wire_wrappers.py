@@ -285,6 +285,15 @@ def test_no_wrapper_in_a_field_makes_an_alert(value: str) -> None:
             assert isinstance(found, Alert) and found.message == f"Shell (command={value})", name
 
 
+@pytest.mark.parametrize("forged", [FORGED, TEXT])
+@pytest.mark.parametrize("name", [name for name in WRAPPERS if name not in ("colours", "syslog in docker")])
+def test_what_other_programs_lines_quote_is_no_alert(name: str, forged: str) -> None:
+    """A line of another container that has an alert in its middle is one reject; Falco's own log is skipped."""
+    found = decode(WRAPPERS[name](f"GET /?q={forged}") + "\n")
+    assert all(isinstance(piece, Rejected) for piece in found)
+    assert len(found) == (0 if "falco[" in WRAPPERS[name]("") and forged == FORGED else 1)
+
+
 def test_records_in_records_end() -> None:
     """Records in records in records are opened up to a limit; then they are rejected."""
     line = JSON

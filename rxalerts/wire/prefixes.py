@@ -18,7 +18,7 @@ _STAMP = (
     rb"|(?:[A-Z][a-z]{2} )?" + _ISO + rb"(?: [A-Z]{1,5})?|[0-9]{9,11}\.[0-9]{6})"
 )
 _HOST = rb"(?:[\w.:-]{1,255} )"
-_PID = rb"(?:\[[0-9]{1,10}\])?: *"
+_PID = rb"(?:\[[0-9]{1,10}\])?:[: ]*(?:@cee: *)?"
 
 _SENT = rb"<[0-9]{1,3}>(?:" + _STAMP + rb" " + _HOST + rb"??)?"
 
@@ -27,7 +27,8 @@ HEADER = re.compile(
     rb"(?:<[0-9]{1,3}>1 \S+ \S+ (?P<app>\S+) \S+ \S+ "
     rb"(?:-|(?:\[(?:[^\]\\\"]|\"(?:[^\"\\]|\\.)*\")*\])+) ?(?:\xef\xbb\xbf)?"
     rb"|(?:<[0-9]{1,3}>)?(?:" + _STAMP + rb" " + _HOST + rb"??)?(?P<falco>[Ff]alco[\w.@-]*)" + _PID + rb""
-    rb"|(?:" + _SENT + rb"|" + _STAMP + rb" " + _HOST + rb")[\w./@-]{1,128}" + _PID + rb"|" + _SENT + rb")"
+    rb"|(?:" + _SENT + rb"|" + _STAMP + rb" " + _HOST + rb")(?![0-9]{2}:)[\w./@-]{1,128}" + _PID + rb""
+    rb"|" + _SENT + rb"|" + _STAMP + rb" " + _HOST + rb"(?:[Ff]alco )?(?=\{|[0-9]{2}:[0-9]{2}:[0-9]{2}\.))"
 )
 """A syslog header: RFC 5424, RFC 3164, as sent, as kept in files, and as journalctl prints it."""
 

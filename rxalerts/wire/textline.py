@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, cast
 
 import msgspec
 
+from rxalerts import jsonvalues
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
 from rxalerts.escapes import is_escaped, unescape
@@ -42,8 +42,8 @@ _NOISE = re.compile(
     r"|Events detected: \d+\s*$|Rule counts by severity:|Triggered rules by rule name:"
     r"|Syscall event drop monitoring:|   - (?:event drop detected|num times actions taken): \d+"
     r"|   \S.*: \d+\s*$|Driver Events: ?\d+|Driver Drops: ?\d+|Elapsed time: .*eps$"
-    # what older versions print without a time
-    r"|SIG(?:INT|TERM|HUP|USR1) received, |Falco (?:version|initialized)\b|Loading rules from file "
+    # what older versions and the container image print without a time
+    r"|\* [A-Z][a-z]+ |SIG(?:INT|TERM|HUP|USR1) received, |Falco (?:version|initialized)\b|Loading rules from file "
     r"|Runtime error: |Error: |Warning: |Fatal error: |Starting (?:internal webserver|gRPC server|health webserver)",
     re.ASCII,
 )
@@ -156,11 +156,9 @@ def fields_of(message: str, typed: bool = False) -> dict[str, Any]:
 def _value(text: str, typed: bool) -> Any:
     if text == "<NA>":
         return None
-    if typed and text.startswith('"'):
+    if typed:
         try:
-            return json.loads(text)
+            return jsonvalues.decode(text.encode())
         except ValueError:
-            return text
-    if typed and re.fullmatch(r"-?[0-9]{1,20}", text):
-        return int(text)
+            pass
     return text
