@@ -29,6 +29,7 @@ MAX_RECORD = 1 << 20
 
 # What may stand between the elements of a JSON array or sequence (RFC 7464); skipped before an object only.
 _BETWEEN = re.compile(rb"[\s\x1e,\[\]]*")
+_NEWLINES = re.compile(rb"[\r\n]*")
 _BRACE = ord("{")
 _OURS = {*FIELDS, "id"}
 
@@ -158,7 +159,7 @@ class Decoder(Lines):
         if end - pos > self.max_record:
             return self._reject(buffer, pos, end, self._too_long(), after=end + 1)
         if start == end:
-            return end + 1
+            return end_of(_NEWLINES, buffer, end, len(buffer))
         return self._text(buffer, pos, end)
 
     def _object(self, buffer: bytes, start: int) -> int:
