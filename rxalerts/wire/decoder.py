@@ -67,8 +67,12 @@ class Decoder(Lines):
             self._take(data)
         return self._out
 
-    def close(self) -> list[Alert | Rejected]:
-        """Return the pieces that the end of the input completes: a last line without newline, a torn one."""
+    def close(self, *, final: bool = True) -> list[Alert | Rejected]:
+        """Return the pieces that the end of the input completes: a last line without newline, a torn one.
+
+        Args:
+            final: no other input follows, in which a line that was split over records could `go_on`.
+        """
         self._out, self._ends = [], []
         rest = self._utf8.feed(b"", final=True)
         end = self.offset + len(self._tail) + len(rest)
@@ -85,7 +89,8 @@ class Decoder(Lines):
         self._waiting = False
         self.offset = end
         self._end = end
-        self._end_splits()
+        if final:
+            self._end_splits()
         return self._out
 
     def _take(self, data: bytes) -> None:

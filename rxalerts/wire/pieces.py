@@ -58,6 +58,11 @@ class Pieces:
         self._held: int | None = None  # no piece ends behind this for now: what begins there has not ended
 
     @property
+    def reached(self) -> int:
+        """Return where reading has to begin again for what is not complete yet."""
+        return self.offset if self._held is None else self._held
+
+    @property
     def ends(self) -> list[int]:
         """Return where each piece of the last result ends, as an offset into the decoded stream.
 

@@ -39,8 +39,10 @@ def read(
     """Read the alerts of a file, whatever Falco version wrote it and whatever it went through since.
 
     JSON of every Falco version, one object per line or spread over lines, glued together or in an array; lines of
-    text; either of them behind syslog headers; UTF-8 and, by their byte order mark, UTF-16 and UTF-32; gzip and
-    zstd, by their content. Memory does not grow with the file.
+    text; either of them behind syslog headers, and in the records of container runtimes and log collectors (Docker,
+    CRI, journald, Fluent Bit, Elasticsearch, Loki, CloudWatch, Splunk and others), whose split lines are joined;
+    UTF-8 and, by their byte order mark, UTF-16 and UTF-32; gzip, bzip2, xz and zstd, by their content. Memory does
+    not grow with the file.
 
     Args:
         source: a path, ``-`` for standard input, or an open file.

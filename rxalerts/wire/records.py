@@ -45,6 +45,13 @@ class Records(Pieces):
         """Whether a line was split over several records."""
         self._splits: dict[str, _Split] = {}
 
+    def go_on(self, before: Records) -> None:
+        """Take over the split lines that another input ended in the middle of, such as a log before its rotation."""
+        self._splits, before._splits = before._splits, {}
+        for split in self._splits.values():
+            split.lost.line, split.lost.offset = 1, 0
+        self._held = 0 if self._splits else None
+
     @abstractmethod
     def _decode_line(self, line: bytes, near: int | None) -> tuple[list[Alert | Rejected], int]:
         """Return the pieces of a line that stood inside of a record, and how many of Falco's own were skipped."""
