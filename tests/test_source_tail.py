@@ -227,6 +227,7 @@ def test_a_restart_reads_rotated_and_packed_files_first(log: Path, tmp_path: Pat
     [
         *("events.json.1", "events.json-20260101.gz", "events.json_20260101_10", "events.json-20260101T101500.bz2"),
         *("events.json.20260101-101500.log", "events-20260101.json.xz", "events.1.json", "events-2026-01-01.json"),
+        "old/events.json.1",
     ],
 )
 def test_rotated_files_are_known_by_their_names(name: str, log: Path, tmp_path: Path) -> None:
@@ -240,13 +241,14 @@ def test_rotated_files_are_known_by_their_names(name: str, log: Path, tmp_path: 
         place = place_in(file, len(line(0)) * 5)
     save_state(str(tmp_path / "state"), place)
     rotated = tmp_path / name
+    rotated.parent.mkdir(exist_ok=True)
     rotated.write_bytes(pack.get(rotated.suffix, bytes)(log.read_bytes()))
     os.utime(rotated, ns=(place.mtime, place.mtime))
     log.unlink()
     append(log, range(10, 12))
     for other in ("events-1.json", "events.json.bak", "other.json.1", "events.jsonl"):
         append(tmp_path / other, range(100, 102))
-    following = Following(link, state=tmp_path / "state")
+    following = Following(link, state=tmp_path / "state", olddir="old")
     eventually(lambda: len(following.numbers) >= 7)
     assert following.numbers == list(range(5, 12))
     following.stop()

@@ -84,6 +84,7 @@ class TailSource(Source[Alert]):
         *,
         state: str | None,
         start: Literal["beginning", "end"],
+        olddir: str | None,
         poll: float,
         inotify: bool,
         ack: Literal["accepted", "delivered"],
@@ -94,6 +95,7 @@ class TailSource(Source[Alert]):
         self._path = path
         self._state = state
         self._start = start
+        self._olddir = olddir
         self._poll = poll
         self._inotify = inotify
         self._ack = ack
@@ -163,7 +165,7 @@ class TailSource(Source[Alert]):
         status = os.fstat(file.fileno())
         if (status.st_ino, status.st_dev) == (place.inode, place.device) and is_same(file, place):
             return place.offset
-        with rotated_files(self._path) as files:
+        with rotated_files(self._path, self._olddir) as files:
             files = files[: index_of(files, status)]
             number = find(files, place)
             if number is not None:
@@ -183,7 +185,7 @@ class TailSource(Source[Alert]):
     def _between(self, old: BinaryIO, new: BinaryIO, run: _Run) -> Iterator[Alert]:
         """Read the files that were made after `old` and rotated away before `new`."""
         ours = os.fstat(old.fileno())
-        with rotated_files(self._path) as files:
+        with rotated_files(self._path, self._olddir) as files:
             files = files[: index_of(files, os.fstat(new.fileno()))]
             index = index_of(files, ours)
             # If ours was deleted or packed meanwhile: what came after it is newer.
@@ -265,13 +267,13 @@ class TailSource(Source[Alert]):
             return False
         if now.st_size:
             return True
-        with rotated_files(self._path) as files:
+        with rotated_files(self._path, self._olddir) as files:
             index = index_of(files, ours)
             return bool(files[index + 1 :] if index is not None else _newer(files, ours.st_mtime_ns))
 
     def _cut_off(self, place: Place, run: _Run) -> Iterator[Alert]:
         """Read what a truncation cut off from the copy that was made before it, and from later copies."""
-        with rotated_files(self._path) as files:
+        with rotated_files(self._path, self._olddir) as files:
             number = find(files, place)
             if number is not None:
                 yield from self._read_rotated(files[number:], place.offset, run)
@@ -333,6 +335,7 @@ def tail(
     *,
     state: str | os.PathLike[str] | None = None,
     start: Literal["beginning", "end"] = "beginning",
+    olddir: str | os.PathLike[str] | None = None,
     poll: float = 0.2,
     inotify: bool | None = None,
     ack: Literal["accepted", "delivered"] = "delivered",
@@ -341,11 +344,16 @@ def tail(
 ) -> TailSource:
     """Follow a log file as it grows, through rename, copytruncate, deletion and rotations between two looks.
 
+    Rotated files are found by logrotate's and the container runtimes' names, and may be packed with gzip, bzip2, xz
+    or zstd.
+
     Arguments:
         path: the file; it may not be there yet.
         state: where to save the position (inode, offset and a fingerprint of the file's beginning), so that a
             restart goes on where every sink was done, in rotated and gzipped files too.
         start: where to begin in a file that is there already, when no position was saved.
+        olddir: the folder that rotated files are moved to, as in logrotate's configuration; else they are looked for
+            beside the file, and beside what it is a link to.
         poll: seconds between two looks; with inotify, the longest time between two.
         inotify: be told by the kernel (needs the extra `inotify`); None: if it is installed.
         ack: what "done" means for the position: `delivered` by every sink, or `accepted`: on disk in every
@@ -368,6 +376,7 @@ def tail(
         os.fspath(path),
         state=None if state is None else os.fspath(state),
         start=start,
+        olddir=None if olddir is None else os.fspath(olddir),
         poll=poll,
         inotify=has_inotify() if inotify is None else inotify,
         ack=ack,

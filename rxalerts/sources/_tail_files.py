@@ -170,8 +170,8 @@ class Rotated:
 
 
 @contextmanager
-def rotated_files(path: str) -> Generator[list[Rotated]]:
-    """Open the rotated files beside `path`, or beside what it is a link to, oldest first.
+def rotated_files(path: str, olddir: str | None = None) -> Generator[list[Rotated]]:
+    """Open the rotated files beside `path`, beside what it is a link to, and in `olddir`, oldest first.
 
     They are known by their names: `path.2.gz`, `path.1`, `path-20261123`; of `events.json` also
     `events-20261123.json` and `events.1.json`; of a container's `1.log` also the `0.log` before it. The order is that
@@ -179,7 +179,7 @@ def rotated_files(path: str) -> Generator[list[Rotated]]:
     looked at again, until the names have held still.
     """
     for _ in range(_TRIES):
-        files = _open_all(_siblings(path))
+        files = _open_all(_siblings(path, olddir))
         if files is not None:
             break
     else:
@@ -196,9 +196,12 @@ def rotated_files(path: str) -> Generator[list[Rotated]]:
 _TRIES = 50
 
 
-def _siblings(path: str) -> list[str]:
+def _siblings(path: str, olddir: str | None) -> list[str]:
     names: set[str] = set()
-    for own in {os.path.abspath(path), os.path.realpath(path)}:
+    owns = {os.path.abspath(path), os.path.realpath(path)}
+    if olddir is not None:
+        owns |= {os.path.join(os.path.dirname(own), olddir, os.path.basename(own)) for own in owns}
+    for own in owns:
         folder, base = os.path.split(own)
         pattern = _rotated_names(base)
         try:
