@@ -35,7 +35,10 @@ parenthesis, comma or `=`. Within quotes `\\\\ \\" \\' \\/ \\b \\f \\n \\r \\t` 
 * A list (`tags`, and fields with several values): `in` when all of them are given ones, `!=` when none is
   the given one, every other check when any of them fits. An empty list counts as missing. Objects
   answer to `exists` only.
-* `bcontains`, `bstartswith` and functions such as `tolower(f)` are refused: alerts carry no raw bytes.
+* `tolower(f)`, `toupper(f)`, `basename(f)`, `b64(f)` (decodes Base64) and `len(f)` (bytes of a text, items of a list)
+  change a field before it is compared, and may stand in each other. Another field, `val(f)`, is no value to
+  compare with here.
+* `bcontains` and `bstartswith` are refused: alerts carry no raw bytes.
 """
 
 from __future__ import annotations
