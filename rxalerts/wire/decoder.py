@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import date as Date
 from typing import Any
 
+import msgspec
+
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
 from rxalerts.record import FIELDS, PREFIX
@@ -31,6 +33,7 @@ MAX_RECORD = 1 << 20
 _BETWEEN = re.compile(rb"[\s\x1e,\[\]]*")
 _NEWLINES = re.compile(rb"[\r\n]*")
 _BRACE = ord("{")
+_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
 _OURS = {*FIELDS, "id"}
 
 
@@ -158,7 +161,7 @@ class Decoder(Lines):
         self.days.near = self._near
         start = end_of(_BETWEEN, buffer, pos, end)
         if start < end and buffer[start] == _BRACE and start - pos <= self.max_record:
-            return self._object(buffer, start)
+            return self._object(buffer, start, newline)
         if newline < 0:
             return self._keep(buffer, pos, waiting=start < end)
         if end - pos > self.max_record:
@@ -167,7 +170,21 @@ class Decoder(Lines):
             return end_of(_NEWLINES, buffer, end, len(buffer))
         return self._text(buffer, pos, end)
 
-    def _object(self, buffer: bytes, start: int) -> int:
+    def _object(self, buffer: bytes, start: int, end: int) -> int:
+        if 0 <= end - start <= self.max_record:
+            # Nearly always it is the rest of its line; looking for its end costs more than reading it.
+            data = buffer[start:end].rstrip()
+            pos = start + len(data)
+            try:
+                return self._accept(from_line(data), pos)
+            except NOT_PLAIN:
+                pass
+            try:
+                value = _decode(data)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                pass
+            else:
+                return self._take_object(value, buffer, start, pos)
         scanner = Scanner()
         result = scanner.scan(buffer, start)
         if result == MORE:
@@ -206,6 +223,9 @@ class Decoder(Lines):
             value = to_object(data)
         except AlertError as error:
             return self._reject(buffer, start, pos, error.reason, error.key)
+        return self._take_object(value, buffer, start, pos)
+
+    def _take_object(self, value: dict[str, Any], buffer: bytes, start: int, pos: int) -> int:
         if _is_collected(value) and self._take_record(value, buffer, start, pos):
             return pos
         try:

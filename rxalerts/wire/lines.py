@@ -41,8 +41,8 @@ class Lines(Records):
         self._tries = (0, 0)  # a line, and how often it was searched again
 
     @abstractmethod
-    def _object(self, buffer: bytes, start: int) -> int:
-        """Read the object that begins at `start`, and may end on another line."""
+    def _object(self, buffer: bytes, start: int, end: int) -> int:
+        """Read the object that begins at `start`; its line ends at `end` (-1: not yet), and it may on another one."""
 
     def _text(self, buffer: bytes, pos: int, end: int, depth: int = 0) -> int:
         """Read the line of text from `pos` to `end`, where its newline is."""
@@ -50,7 +50,7 @@ class Lines(Records):
         if _PREFIX.match(buffer, start, end):
             return self._alert_text(buffer, start, end)
         if buffer.startswith(b"{", start, end):
-            return self._object(buffer, start)
+            return self._object(buffer, start, end)
         behind = self._behind(buffer, start, end) if depth < MAX_DEPTH else -1
         if behind > end:
             return behind
@@ -103,7 +103,7 @@ class Lines(Records):
         begin = header.end()
         near = self.days.near = stamp_ns(header.group(), self.days) or self.days.near
         if buffer.startswith(b"{", begin, end):
-            return self._object(buffer, begin)
+            return self._object(buffer, begin, end)
         if _PREFIX.match(buffer, begin, end):
             return self._alert_text(buffer, begin, end)
         # From here on nothing in the line is looked for: what it quotes may have been written to forge an alert.
