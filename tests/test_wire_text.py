@@ -1,5 +1,6 @@
 """Lines of text become alerts with fields and a day."""
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from rxalerts.alert import Alert
 from rxalerts.priority import Priority
 from rxalerts.wire import Decoder, Rejected, parse
+from rxalerts.wire.reader import midnights
 from rxalerts.wire.textline import fields_of
 
 LINE = (
@@ -156,10 +158,42 @@ def test_midnight() -> None:
     ]
 
 
+def test_disorder_at_midnight() -> None:
+    """A line from before midnight that comes behind the first of the new day moves no other line's day."""
+    clocks = ("23:59:58", "00:00:01", "23:59:59", "00:00:02", "12:00:00", "23:59:00", "00:01:00")
+    lines = "".join(f"{clock}.000000000: Error m\n" for clock in clocks)
+    assert times(lines) == [
+        *("2023-03-24T22:59:58", "2023-03-24T23:00:01", "2023-03-24T22:59:59", "2023-03-24T23:00:02"),
+        *("2023-03-25T11:00:00", "2023-03-25T22:59:00", "2023-03-25T23:01:00"),
+    ]
+    assert midnights(io.BytesIO(lines.encode())) == 2
+
+
 def test_summer_time() -> None:
     """Local times are converted with the offset of their day."""
     assert times("10:00:00.000000000: Error m\n", date(2023, 3, 25)) == ["2023-03-25T09:00:00"]
     assert times("10:00:00.000000000: Error m\n", date(2023, 3, 26)) == ["2023-03-26T08:00:00"]
+
+
+def test_the_hour_that_comes_twice() -> None:
+    """When summer time ends, what follows the clock's going back is an hour later; small disorder is none."""
+    clocks = ("01:59:00", "02:10:00", "02:59:59", "02:58:00", "02:05:00", "02:59:00", "03:00:00", "02:59:59")
+    lines = "".join(f"{clock}.000000000: Error m\n" for clock in clocks)
+    assert [stamp[11:] for stamp in times(lines, date(2023, 10, 29))] == [
+        *("23:59:00", "00:10:00", "00:59:59", "00:58:00"),
+        *("01:05:00", "01:59:00", "02:00:00", "01:59:59"),
+    ]
+    # The hour that is left out in spring is no error.
+    (left_out,) = times("02:30:00.000000000: Error m\n", date(2023, 3, 26))
+    assert left_out in ("2023-03-26T00:30:00", "2023-03-26T01:30:00")
+
+
+@pytest.mark.parametrize(("stamp", "hour"), [("00:30:00Z", 0), ("01:30:00Z", 1)])
+def test_a_record_tells_which_of_two_hours(stamp: str, hour: int) -> None:
+    """The time of a syslog header or record decides between the hours that the text's clock could mean."""
+    (alert,) = decode(f"2023-10-29T{stamp} stdout F 02:30:00.000000000: Error m\n", None)
+    assert isinstance(alert, Alert)
+    assert alert.time == f"2023-10-29T{hour:02}:30:00.000000000Z"
 
 
 def test_live_lines_are_near_to_now() -> None:

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 from rxalerts.errors import AlertError
-from rxalerts.timestamps import SECOND, local_ns
+from rxalerts.timestamps import MIN_NS, SECOND, local_ns
 
-__all__ = ["Days"]
+__all__ = ["OUT_OF_ORDER", "Days"]
 
 _HALF_DAY = 12 * 3600 * SECOND
+_DAY = 2 * _HALF_DAY
 _ONE = timedelta(days=1)
+OUT_OF_ORDER = 10 * 60
+"""How far lines of several threads may be out of order, in seconds."""
 
 
 class Days:
@@ -28,6 +31,9 @@ class Days:
         self._first = first if callable(first) else None
         self._day = None if callable(first) else first
         self._last = 0
+        self._last_ns = MIN_NS
+        self._again: date | None = None
+        self._rolled = False
         self.near: int | None = None
         """Nanoseconds of another time stamp of what is being read now: of the record that it stood in."""
 
@@ -52,10 +58,21 @@ class Days:
             if self._day is None or near is not None:
                 return _nearest(time.time_ns() if near is None else near, hour, minute, second, nanos)
             since_midnight = (hour * 3600 + minute * 60 + second) * SECOND + nanos
-            if self._last - since_midnight > _HALF_DAY:
-                self._day += _ONE
-            self._last = since_midnight
-            return local_ns(self._day, hour, minute, second, nanos)
+            day = self._day
+            if self._rolled and since_midnight - self._last > _DAY - OUT_OF_ORDER * SECOND:
+                # From before midnight, though it comes behind the first of the new day.
+                day -= _ONE
+            else:
+                if self._last - since_midnight > _HALF_DAY:
+                    self._day = day = day + _ONE
+                    self._rolled = True
+                self._last = since_midnight
+            times = local_ns(day, hour, minute, second, nanos)
+            # When summer time ends an hour comes twice: it is the second time once the clock has gone back.
+            if len(times) > 1 and times[0] < self._last_ns - OUT_OF_ORDER * SECOND:
+                self._again = day
+            self._last_ns = times[-1] if self._again == day else times[0]
+            return self._last_ns
         except (ValueError, OverflowError, OSError) as error:
             raise AlertError(f"no day for {text}: {error}", key="time") from None
 
@@ -75,7 +92,7 @@ class Days:
             raise ValueError(f"no such time: {month}-{day} {text}")
         # Nothing was logged in the future, but for a clock that is fast.
         past = [found for found in days if found <= max(today, base) + _ONE] or days
-        return local_ns(min(past, key=lambda found: abs(found - base)), hour, minute, second, 0)
+        return local_ns(min(past, key=lambda found: abs(found - base)), hour, minute, second, 0)[0]
 
     def _resolve(self) -> None:
         if self._first is not None:
@@ -84,7 +101,8 @@ class Days:
 
 def _nearest(near: int, hour: int, minute: int, second: int, nanos: int) -> int:
     today = date.fromtimestamp(near // SECOND)
-    times = (local_ns(day, hour, minute, second, nanos) for day in (today - _ONE, today, today + _ONE))
+    days = (today - _ONE, today, today + _ONE)
+    times = (ns for day in days for ns in local_ns(day, hour, minute, second, nanos))
     return min(times, key=lambda ns: abs(ns - near))
 
 

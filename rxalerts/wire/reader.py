@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
+from rxalerts.wire.days import OUT_OF_ORDER
 from rxalerts.wire.decoder import MAX_RECORD, Decoder
 from rxalerts.wire.jsonline import BAD as NOT_PLAIN
 from rxalerts.wire.jsonline import from_line
@@ -256,6 +257,8 @@ def midnights(file: BinaryIO) -> int:
         for match in _CLOCK.finditer(data, 0, cut):
             hour, minute, second = match.groups()
             now = int(hour) * 3600 + int(minute) * 60 + int(second)
+            if count and now - last > 24 * 3600 - OUT_OF_ORDER:
+                continue  # from before midnight, as in Days
             count += last - now > 12 * 3600
             last = now
     return count
