@@ -20,7 +20,7 @@ from rxalerts.wire.jsonline import BAD as NOT_PLAIN
 from rxalerts.wire.jsonline import from_line
 from rxalerts.wire.rejected import Rejected
 from rxalerts.wire.rejects import OnBad, Rejects
-from rxalerts.wire.unpack import Broken, Readable, is_packed, unpacked
+from rxalerts.wire.unpack import Broken, Readable, unpacked
 
 __all__ = ["OnBad", "Reader", "parse", "read"]
 
@@ -245,13 +245,11 @@ class Reader(Iterator[Alert]):
 
 
 def midnights(file: BinaryIO) -> int:
-    """Return how often the clock of a file's text lines goes back by more than 12 hours; 0 if it is packed."""
+    """Return how often the clock of a file's text lines goes back by more than 12 hours."""
     count = last = 0
-    rest = file.read(4)
-    if is_packed(rest):
-        return 0
-    while data := file.read(_CHUNK):
-        data = rest + data
+    rest = b""
+    for chunk in unpacked(file, _CHUNK):
+        data = rest + (b"" if isinstance(chunk, Broken) else chunk)
         cut = data.rfind(b"\n") + 1
         rest = data[cut:] if len(data) - cut <= MAX_RECORD else b""
         for match in _CLOCK.finditer(data, 0, cut):
