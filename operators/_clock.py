@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from rxalerts.operators._arguments import number
+
 Clock = Literal["event", "wall"]
 
 SECOND: Final = 1_000_000_000
@@ -46,6 +48,7 @@ def nanoseconds(name: str, seconds: float, *, least: float = 0.0) -> int:
     >>> nanoseconds("within", 1.5)
     1500000000
     """
+    number(name, seconds, "seconds")
     if not least < seconds < FOREVER / SECOND:
         raise ValueError(f"{name}={seconds}: must be a number of seconds above {least:g}")
     return round(seconds * SECOND)

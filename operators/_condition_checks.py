@@ -8,6 +8,7 @@ from operator import attrgetter, methodcaller
 from typing import Any, Final, cast
 
 from rxalerts.alert import Alert
+from rxalerts.operators._condition_functions import changed
 from rxalerts.operators._condition_lexer import did_you_mean
 from rxalerts.operators._condition_paths import path_matcher
 from rxalerts.operators._condition_pattern import PatternError
@@ -48,6 +49,8 @@ class ValueProblem(Exception):
 
 def build_check(field: Field, operator: str, values: Sequence[Value]) -> Compiled:
     """Compile a check. Raises ValueProblem."""
+    if field.functions:
+        return OfAlert(_changed(field, operator, values), _SLOW)
     if field.key is not None:
         slow = operator in ("regex", "glob", "iglob", "pmatch")
         return OfFields(_output_field(field.key, operator, values), _SLOW if slow else _DECODES)
@@ -58,6 +61,14 @@ def build_check(field: Field, operator: str, values: Sequence[Value]) -> Compile
     if field.name == "tags":
         return OfAlert(_tags(operator, values), _CHEAP)
     return OfAlert(_attribute(field.name, operator, values), _CHEAP)
+
+
+def _changed(field: Field, operator: str, values: Sequence[Value]) -> Test:
+    """Compile a check of what functions have made of a field."""
+    value = changed(field.name, field.key, field.functions)
+    key = field.name
+    check = _output_field(key, operator, values)
+    return lambda alert: check({key: value(alert)})
 
 
 def _priority(operator: str, values: Sequence[Value]) -> Test:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from rxalerts.operators._condition_functions import FUNCTIONS
 from rxalerts.operators._condition_lexer import ConditionError, Scanner, did_you_mean
 from rxalerts.operators._condition_tree import BUILTINS, KEYWORDS, OPERATORS
 
@@ -70,7 +71,8 @@ def unknown_name(scan: Scanner, name: str, start: int, macros: Iterable[str]) ->
     if name.lower() in KEYWORDS:
         return scan.fail(f"{name} must be in lower case", name.lower(), at=start)
     if scan.take("("):
-        return scan.fail(f"functions like {name}(…) are not known here", CHECK, at=start)
+        known = f"{CHECK}, or one of {', '.join(FUNCTIONS)}"
+        return scan.fail(f"there is no function {name}(…) here{did_you_mean(name, FUNCTIONS)}", known, at=start)
     alias = _ALIASES.get(name.lower())
     hint = f"; did you mean {alias}?" if alias else did_you_mean(name, [*BUILTINS, *macros])
     scan.skip_blank()

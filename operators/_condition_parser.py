@@ -7,9 +7,11 @@ built-in or a macro.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from rxalerts.operators._condition_checks import ValueProblem, build_check
+from rxalerts.operators._condition_functions import FUNCTIONS
 from rxalerts.operators._condition_lexer import ConditionError, Scanner
 from rxalerts.operators._condition_mistakes import (
     CHECK,
@@ -143,12 +145,38 @@ class _Parser:
     def _named(self, name: str, start: int) -> Node:
         """Read on after a name: a check, or a macro when no operator follows."""
         scan = self.scan
+        if name in FUNCTIONS and scan.text.startswith("(", scan.pos):
+            return self._check(self._changed(name, start))
         if scan.text.startswith("[", scan.pos) or "." in name or name in BUILTINS:
             field = self._field(name, start)
             return self._check(field)
         if name in self.macros:
             return self._macro(name, start)
         raise unknown_name(scan, name, start, self.macros)
+
+    def _changed(self, function: str, start: int) -> Field:
+        """Read the rest of a function of a field, or of another function; its name has just been read."""
+        scan = self.scan
+        depth = self._deeper(start)
+        scan.take("(")
+        scan.skip_blank()
+        begin, name = scan.pos, scan.peek_name()
+        if not name:
+            raise scan.fail(f"{function}(…) takes a field", "the name of a field")
+        scan.pos += len(name)
+        if name in FUNCTIONS and scan.text.startswith("(", scan.pos):
+            field = self._changed(name, begin)
+        elif scan.text.startswith("[", scan.pos) or "." in name or name in BUILTINS:
+            field = self._field(name, begin)
+        else:
+            raise unknown_name(scan, name, begin, ())
+        if field.name in ("priority", "evt.time") and field.key is None:
+            raise scan.fail(f"{field.name} is no text", "a field that is one", at=begin)
+        scan.skip_blank()
+        if not scan.take(")"):
+            raise scan.fail(f"{function}(…) takes one field", ")")
+        self.context.depth = depth - 1
+        return replace(field, functions=(function, *field.functions))
 
     def _macro(self, name: str, start: int) -> Node:
         context = self.context
@@ -235,6 +263,8 @@ class _Parser:
         text = scan.bare()
         if text is None:
             raise scan.fail("a value is missing", "a value")
+        if scan.text.startswith("(", scan.pos) and text in (*FUNCTIONS, "val"):
+            raise scan.fail(f"{text}(…) of another field cannot be compared with", "a value", at=start)
         if text in KEYWORDS and not in_list:
             wanted = f'a value (the word itself is written "{text}")'
             raise scan.fail(f"a value is missing before {text}", wanted, at=start)

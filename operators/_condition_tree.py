@@ -34,9 +34,11 @@ class Field:
 
     name: str
     key: str | None  # None for a built-in
+    functions: tuple[str, ...] = ()  # what changes it before it is compared, the outermost first
 
     def __str__(self) -> str:
-        return self.name if self.key is None else f"output field {self.key}"
+        name = self.name if self.key is None else f"output field {self.key}"
+        return f"{'('.join(self.functions)}({name}{')' * len(self.functions)}" if self.functions else name
 
 
 @dataclass(frozen=True, slots=True)

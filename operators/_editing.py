@@ -9,8 +9,9 @@ from reactivex import Observable
 from rxalerts.alert import Alert
 from rxalerts.flow.chain import mapped
 from rxalerts.flow.guard import OnFault
+from rxalerts.operators._arguments import texts
 from rxalerts.operators._condition_regex import glob_matcher
-from rxalerts.operators.condition import compile_condition
+from rxalerts.operators._predicate import predicate
 from rxalerts.priority import Priority
 
 Change = Callable[[Alert], Alert]
@@ -65,20 +66,15 @@ def field_chooser(names: Iterable[str]) -> Callable[[str], bool]:
     >>> chosen("k8s.ns.name"), chosen("proc.aname[2]"), chosen("proc.name")
     (True, True, False)
     """
-    if isinstance(names, str):
-        raise TypeError(f"names of fields must be a sequence, not the text {names!r}")
-    exact = frozenset(names)
+    exact = frozenset(texts("names of fields", names))
     globs = [glob_matcher(name.replace("[", r"\[")) for name in exact if "*" in name or "?" in name]
     return lambda key: key in exact or any(glob(key) for glob in globs)
 
 
 def retagging(add: Iterable[str], remove: Iterable[str], to: Iterable[str] | None) -> Change:
     """Give the function that `retag` applies."""
-    for given in (add, remove, to):
-        if isinstance(given, str):
-            raise TypeError(f"tags must be a sequence, not the text {given!r}")
-    added, removed = frozenset(add), frozenset(remove)
-    fixed = None if to is None else frozenset(to)
+    added, removed = frozenset(texts("retag(add)", add)), frozenset(texts("retag(remove)", remove))
+    fixed = None if to is None else frozenset(texts("retag(to)", to))
 
     def change(alert: Alert) -> Alert:
         old = alert.tags
@@ -91,7 +87,7 @@ def retagging(add: Iterable[str], remove: Iterable[str], to: Iterable[str] | Non
 def prioritising(when: When, to: str | int | Priority) -> Change:
     """Give the function that `set_priority` applies."""
     priority = Priority.parse(to)
-    fits = compile_condition(when).test if isinstance(when, str) else when
+    fits = predicate(when)
 
     def change(alert: Alert) -> Alert:
         return alert.replace(priority=priority) if alert.priority != priority and fits(alert) else alert

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from rxalerts.alert import Alert
 from rxalerts.errors import OptionError
+from rxalerts.operators._arguments import must_call
 from rxalerts.operators._editing import Change
 
 Row = Mapping[str, Any]
@@ -38,6 +39,8 @@ def enriching(
     if isinstance(compute, Mapping):
         constants = {**compute, **constants}
         compute = None
+    if compute is not None:
+        must_call("enrich(compute)", compute)
     if (table is None) != (by is None):
         raise OptionError("enrich", "table and by are given together or not at all")
     if table is None and compute is None and not constants:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from rxalerts.alert import Alert
 from rxalerts.jsonvalues import clean_text
+from rxalerts.operators._arguments import texts
 from rxalerts.operators._enriching import alert_value
 
 Key = str | Sequence[str] | Callable[[Alert], Hashable] | None
@@ -28,7 +29,7 @@ def key_function(key: Key) -> Callable[[Alert], Hashable]:
         return alert_value(key)
     if callable(key):
         return _hashable(key)
-    readers = [alert_value(name) for name in key]
+    readers = [alert_value(name) for name in texts("key", key)]
     if not readers:
         raise ValueError("key=[]: give at least one name, or None for one key for all")
     if len(readers) == 1:

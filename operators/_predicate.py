@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Union
 
 from rxalerts.alert import Alert
+from rxalerts.operators.condition import Condition, compile_condition
 
-if TYPE_CHECKING:
-    from rxalerts.operators.condition import Condition
-
-When = Union[str, "Condition", Callable[[Alert], object]]
+When = str | Condition | Callable[[Alert], object]
 Lists = Mapping[str, Sequence[str | int | float | bool]]
 
 
@@ -22,9 +19,6 @@ def predicate(
     >>> predicate("rule = a")(Alert("a"))
     True
     """
-    # The language of conditions is a good part of what all imports cost: loaded when somebody has one.
-    from rxalerts.operators.condition import Condition, compile_condition
-
     if isinstance(condition, str):
         return compile_condition(condition, lists=lists or {}, macros=macros or {}).test
     if lists or macros:

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from rxalerts.alert import Alert
 from rxalerts.jsonvalues import encode
+from rxalerts.operators._arguments import texts
 from rxalerts.operators._condition_regex import Regex
 from rxalerts.operators._editing import Change, field_chooser
 
@@ -26,7 +27,7 @@ Substitute = Callable[[str, Callable[[str], str]], str]
 
 def redacting(fields: Iterable[str], pattern: str | re.Pattern[str] | None, with_: str) -> Change:
     """Give the function that `redact` applies."""
-    names = [fields] if isinstance(fields, str) else list(fields)
+    names = [fields] if isinstance(fields, str) else texts("redact(fields)", fields)
     substitute = None if pattern is None else _substitute(pattern)
     if names:
         return _InFields(field_chooser(names), substitute, with_)
@@ -38,6 +39,8 @@ def redacting(fields: Iterable[str], pattern: str | re.Pattern[str] | None, with
 def _substitute(pattern: str | re.Pattern[str]) -> Substitute:
     if isinstance(pattern, str):
         return Regex(pattern).replace
+    if not isinstance(pattern, re.Pattern):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"redact(pattern)={pattern!r}: must be a text or a compiled pattern")
     return lambda text, replacement: pattern.sub(lambda match: replacement(match.group()), text)
 
 

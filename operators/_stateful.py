@@ -28,6 +28,7 @@ from rxalerts.alert import Alert
 from rxalerts.flow.guard import Guard, OnFault
 from rxalerts.flow.holding import Held, timer_scheduler
 from rxalerts.flow.scope import current
+from rxalerts.format import Formatted
 from rxalerts.jsonvalues import clean_text
 from rxalerts.operators._clock import FOREVER, SECOND, Clock, Lateness
 from rxalerts.priority import LABELS, Priority
@@ -116,6 +117,9 @@ class Session(ABC):
     def on_next(self, alert: Alert) -> None:
         """Take an alert: first what its time ends, then the alert."""
         try:
+            if not isinstance(alert, Alert):  # pyright: ignore[reportUnnecessaryIsInstance]
+                remedy = ": put it before to_json() or to_text()" if isinstance(alert, Formatted) else ""
+                raise TypeError(f"{self.setup.name} takes alerts, not {type(alert).__name__}{remedy}")
             seen = self._look_at(alert)
         except Exception as error:
             self._guard(alert, error)
@@ -289,6 +293,8 @@ class Stateful:
 
         Raises ValueError when it is the state of another operator or of another version of it.
         """
+        if not isinstance(snapshot, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"this is no state of {self._setup.name}: {snapshot!r:.100}")
         name, version = snapshot.get("operator"), snapshot.get("version")
         if name != self._setup.name or version != VERSION:
             raise ValueError(f"a state of {name} (version {version}) is none of {self._setup.name} ({VERSION})")
@@ -343,13 +349,6 @@ def alert_of(plain: list[Any], time_ns: int) -> Alert:
     """Return an alert with what `plain_alert` kept."""
     rule, priority, message, hostname = plain
     return Alert(rule, priority, message, time=time_ns, hostname=hostname)
-
-
-def positive(name: str, value: int) -> int:
-    """Return a count that must be 1 or more, or raise ValueError naming the argument."""
-    if isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value}: must be a whole number of 1 or more")
-    return value
 
 
 def spared(name: str, spare: str | int | Priority | None) -> int:

@@ -13,6 +13,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable
 
 from rxalerts.flow.holding import Held, timer_scheduler
+from rxalerts.operators._arguments import positive
+from rxalerts.operators._clock import nanoseconds
 
 log = logging.getLogger("rxalerts")
 
@@ -42,10 +44,10 @@ def buffer(
     """
     if count is None and seconds is None:
         raise ValueError("buffer() needs a limit: count=, seconds= or both")
-    if count is not None and count < 1:
-        raise ValueError(f"buffer(count={count}): must be 1 or more")
-    if seconds is not None and seconds <= 0:
-        raise ValueError(f"buffer(seconds={seconds}): must be more than 0")
+    if count is not None:
+        positive("buffer(count)", count)
+    if seconds is not None:
+        nanoseconds("buffer(seconds)", seconds)
 
     def collect(source: Observable[T]) -> Observable[list[T]]:
         def subscribe(observer: ObserverBase[list[T]], _: SchedulerBase | None = None) -> DisposableBase:

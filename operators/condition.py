@@ -35,23 +35,23 @@ parenthesis, comma or `=`. Within quotes `\\\\ \\" \\' \\/ \\b \\f \\n \\r \\t` 
 * A list (`tags`, and fields with several values): `in` when all of them are given ones, `!=` when none is
   the given one, every other check when any of them fits. An empty list counts as missing. Objects
   answer to `exists` only.
-* `bcontains`, `bstartswith` and functions such as `tolower(f)` are refused: alerts carry no raw bytes.
+* `tolower(f)`, `toupper(f)`, `basename(f)`, `b64(f)` (decodes Base64) and `len(f)` (bytes of a text, items of a list)
+  change a field before it is compared, and may stand in each other. Another field, `val(f)`, is no value to
+  compare with here.
+* `bcontains` and `bstartswith` are refused: alerts carry no raw bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rxalerts.alert import Alert
-from rxalerts.operators._condition_junctions import compile_tree
 from rxalerts.operators._condition_lexer import ConditionError
-from rxalerts.operators._condition_parser import Macros, parse_condition
-from rxalerts.operators._condition_tree import (
-    Item,
-    Lists,
-    explain_tree,
-)
+
+if TYPE_CHECKING:
+    from rxalerts.operators._condition_parser import Macros
+    from rxalerts.operators._condition_tree import Item, Lists
 
 __all__ = ["Condition", "ConditionError", "compile_condition"]
 
@@ -71,6 +71,10 @@ class Condition:
     test: Callable[[Alert], bool]
 
     def __init__(self, text: str, lists: Lists, macros: Macros) -> None:
+        # The language is a good part of what all imports cost: loaded when somebody has a condition.
+        from rxalerts.operators._condition_junctions import compile_tree
+        from rxalerts.operators._condition_parser import parse_condition
+
         self.text = text
         self._lists: dict[str, tuple[Item, ...]] = {name: tuple(items) for name, items in lists.items()}
         self._macros = dict(macros)
@@ -89,6 +93,8 @@ class Condition:
           not:
             output field proc.name is one of "sh", "bash"
         """
+        from rxalerts.operators._condition_tree import explain_tree
+
         return "\n".join(explain_tree(self._tree))
 
     def __repr__(self) -> str:

@@ -11,10 +11,11 @@ from reactivex.abc import ObserverBase
 from rxalerts.alert import Alert
 from rxalerts.flow.guard import OnFault
 from rxalerts.flow.holding import Held
+from rxalerts.operators._arguments import positive
 from rxalerts.operators._clock import FOREVER, SECOND, nanoseconds
 from rxalerts.operators._keys import Key, key_function, key_of, key_text, plain_key
 from rxalerts.operators._predicate import When, predicate
-from rxalerts.operators._stateful import Session, Setup, Stateful, alert_of, hold, internal_alert, plain_alert, positive
+from rxalerts.operators._stateful import Session, Setup, Stateful, alert_of, hold, internal_alert, plain_alert
 from rxalerts.priority import Priority
 
 CORRELATION = "rxalerts: correlation"

@@ -13,6 +13,7 @@ from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposab
 
 from rxalerts.flow.chain import chained
 from rxalerts.flow.guard import Guard, OnFault, counted_by, counting
+from rxalerts.operators._arguments import must_call
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -43,6 +44,8 @@ def tap(
     b
     2
     """
+
+    must_call("tap(function)", function)
 
     def step(on_next: Callable[[A], None]) -> Callable[[A], None]:
         guard = Guard("tap", on_fault, lost=False)
@@ -86,6 +89,8 @@ def catch(
     4
     2
     """
+
+    must_call("catch(operator)", operator)
 
     def caught(source: Observable[A]) -> Observable[B]:
         def subscribe(observer: ObserverBase[B], scheduler: SchedulerBase | None = None) -> DisposableBase:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from math import isfinite
 from typing import Any
 
 from reactivex.abc import ObserverBase, SchedulerBase
 
 from rxalerts.alert import Alert
 from rxalerts.flow.guard import OnFault
+from rxalerts.operators._arguments import number, positive
 from rxalerts.operators._clock import FOREVER, SECOND, Clock, nanoseconds
 from rxalerts.operators._keys import Key, key_function, key_of, plain_key
 from rxalerts.operators._spells import Spells
-from rxalerts.operators._stateful import Session, Setup, Stateful, positive, spared
+from rxalerts.operators._stateful import Session, Setup, Stateful, spared
 from rxalerts.priority import Priority
 from rxalerts.record import INTERNAL
 
@@ -100,9 +100,9 @@ def rate_limit(
     Scan Scan
     rxalerts: rate limit 3 alerts withheld by the rate limit: Scan
     """
-    if not (rate > 0 and isfinite(rate)):
+    if number("rate_limit(rate)", rate, "alerts a second") <= 0:
         raise ValueError(f"rate_limit(rate={rate}): must be a number above 0 of alerts a second")
-    if not (burst >= 1 and isfinite(burst)):
+    if number("rate_limit(burst)", burst, "alerts") < 1:
         raise ValueError(f"rate_limit(burst={burst}): must be 1 or more, or no alert would pass")
     setup = Setup("rate_limit", clock, scheduler, on_fault)
     length = nanoseconds("announce", announce)

@@ -9,10 +9,11 @@ from reactivex.abc import ObserverBase, SchedulerBase
 
 from rxalerts.alert import Alert
 from rxalerts.flow.guard import OnFault
+from rxalerts.operators._arguments import positive
 from rxalerts.operators._clock import FOREVER, Clock, nanoseconds
 from rxalerts.operators._keys import Key, key_function
 from rxalerts.operators._spells import Spells
-from rxalerts.operators._stateful import Session, Setup, Stateful, positive, spared
+from rxalerts.operators._stateful import Session, Setup, Stateful, spared
 from rxalerts.priority import Priority
 
 REPEATED = "rxalerts: repeats"

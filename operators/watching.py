@@ -11,10 +11,11 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from rxalerts.alert import Alert
 from rxalerts.flow.guard import OnFault
+from rxalerts.operators._arguments import positive
 from rxalerts.operators._clock import FOREVER, SECOND, Clock, nanoseconds
 from rxalerts.operators._keys import Key, key_function, key_of, key_text, plain_key
 from rxalerts.operators._predicate import When, predicate
-from rxalerts.operators._stateful import Session, Setup, Stateful, internal_alert, positive
+from rxalerts.operators._stateful import Session, Setup, Stateful, internal_alert
 from rxalerts.priority import Priority
 from rxalerts.timestamps import format_rfc3339
 

@@ -14,9 +14,10 @@ from reactivex.abc import ObserverBase, SchedulerBase
 from rxalerts.alert import Alert
 from rxalerts.flow.guard import OnFault
 from rxalerts.flow.holding import Held
+from rxalerts.operators._arguments import positive
 from rxalerts.operators._clock import FOREVER, SECOND, Clock, nanoseconds
 from rxalerts.operators._keys import Key, key_function, key_of, key_text, plain_key
-from rxalerts.operators._stateful import Session, Setup, Stateful, hold, internal_alert, positive
+from rxalerts.operators._stateful import Session, Setup, Stateful, hold, internal_alert
 from rxalerts.priority import Priority
 from rxalerts.timestamps import format_rfc3339
 

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import UNSET
 
 from rxalerts import jsonvalues
+from rxalerts.escapes import escape_one, is_escaped
 from rxalerts.priority import LABELS, Priority
 from rxalerts.record import FIELDS, INTERNAL, JSON_START, PREFIX, TEXT_START, Record
 from rxalerts.shapes import LINES, STRUCTS, learn_line, learn_struct
@@ -32,7 +33,6 @@ __all__ = ["JSON", "TEXT", "Format", "Formatted"]
 _copy: Callable[[Record], Record] = Record.__copy__  # type: ignore[attr-defined]  # pyright: ignore
 _encode = msgspec.json.Encoder().encode
 _BACKSLASH = ord("\\")
-_SHORT = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 # C0, DEL and C1 controls, and what some programs take for the end of a line.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPED = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u2028\u2029]')
@@ -272,7 +272,7 @@ def _text(alert: Alert, iso8601: bool) -> str:
         line = f"{_with_stamp(alert, iso8601=False)} ({' '.join(pairs)})"
     else:
         line = _with_stamp(alert, iso8601)
-    return line if line.isprintable() and not _has_second_alert(line) else escape(line)
+    return line if line.isprintable() and not _has_second_alert(line) and not is_escaped(line) else escape(line)
 
 
 def escape(line: str) -> str:
@@ -281,16 +281,16 @@ def escape(line: str) -> str:
     Falco after 0.44 writes text alerts as the inside of a JSON string: ``"``, ``\`` and control characters
     are escaped. We do that only to lines that need it, so that all others look as they always have, and as
     Falco's documents show them. Those are lines with control characters, DEL, C1 controls (U+0085 is one),
-    U+2028 or U+2029 in them, and lines in which a reader of glued alerts, such as ours, would see a second
-    alert beginning.
+    U+2028 or U+2029 in them, lines in which a reader of glued alerts, such as ours, would see a second alert
+    beginning, and those that a reader would take for escaped already.
 
     >>> escape('a "b"'), escape('a "b"\x1b[2K')
     ('a "b"', 'a \\"b\\"\\u001b[2K')
     """
     second = _has_second_alert(line)
-    if not second and _CONTROL.search(line) is None:
+    if not second and not is_escaped(line) and _CONTROL.search(line) is None:
         return line
-    line = _ESCAPED.sub(_escape_one, line)
+    line = _ESCAPED.sub(escape_one, line)
     return TEXT_START.sub(r"\1\\u003a ", line) if second else line
 
 
@@ -302,8 +302,3 @@ def _has_second_alert(line: str) -> bool:
 
 def _escape_bytes(match: re.Match[bytes]) -> bytes:
     return f"\\u{ord(match.group().decode()):04x}".encode()
-
-
-def _escape_one(match: re.Match[str]) -> str:
-    char = match.group()
-    return _SHORT.get(char) or f"\\u{ord(char):04x}"

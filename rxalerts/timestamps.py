@@ -9,6 +9,7 @@ import re
 import time
 from calendar import timegm
 from datetime import date
+from functools import lru_cache
 
 __all__ = [
     "KNOWN_SECONDS",
@@ -146,15 +147,29 @@ def format_local(ns: int) -> str:
     return f"{text}.{rest:09}"
 
 
-def local_ns(day: date, hour: int, minute: int, second: int, nanos: int) -> int:
-    """Return the nanoseconds since the epoch of a local time of day on a given day.
+def local_ns(day: date, hour: int, minute: int, second: int, nanos: int) -> list[int]:
+    """Return the nanoseconds since the epoch of a local time of day on a given day, the earlier one first.
+
+    There are two of them in the hour that comes twice when summer time ends.
 
     Raises:
         ValueError: the day is outside of what the machine's calendar can do.
     """
-    fields = (day.year, day.month, day.day, hour, minute, second, 0, 0, -1)
+    minutes = _local_minutes(day, hour, minute, time.timezone, time.tzname)
+    return [check_ns((seconds + second) * SECOND + nanos) for seconds in minutes]
+
+
+@lru_cache(_CACHE_LIMIT)
+def _local_minutes(day: date, hour: int, minute: int, *zone: object) -> list[int]:
+    """Return when a local minute begins, in seconds since the epoch; the zone is a part of the cache's key."""
+    wanted = (day.year, day.month, day.day, hour, minute)
+    found: set[int] = set()
     try:
-        seconds = int(time.mktime(fields))
-    except (OverflowError, ValueError):
-        seconds = timegm(fields)
-    return check_ns(seconds * SECOND + nanos)
+        for summer in (0, 1):
+            seconds = int(time.mktime((*wanted, 0, 0, 0, summer)))
+            if time.localtime(seconds)[:5] == wanted:
+                found.add(seconds)
+        # The hour that summer time leaves out is taken as the calendar takes it.
+        return sorted(found) or [int(time.mktime((*wanted, 0, 0, 0, -1)))]
+    except (OverflowError, ValueError, OSError):
+        return [timegm((*wanted, 0, 0, 0, 0))]

@@ -379,7 +379,15 @@ ERRORS: list[tuple[str, Names, int, str, str]] = [
     ("prio >= error", {}, 1, "did you mean priority?", "one of rule"),
     ("n_drops > 5", {}, 1, "unknown name n_drops", "output_fields[n_drops]"),
     ("shel and rule = x", {"macros": {"shell": "rule = a"}}, 1, "did you mean shell?", "a macro (shell)"),
-    ("tolower(proc.name) = x", {}, 1, "functions like tolower(…)", "a field"),
+    ("concat(proc.name, x) = x", {}, 1, "no function concat(…)", "tolower"),
+    ("tolower() = x", {}, 9, "tolower(…) takes a field", "name"),
+    ("tolower(proc.name = x", {}, 19, "takes one field", ")"),
+    ("tolower(proc.name, x) = x", {}, 18, "takes one field", ")"),
+    ("tolower(shells) = x", {}, 9, "unknown", ""),
+    ("len(priority) > 3", {}, 5, "priority is no text", "field"),
+    ("tolower(proc.name)", {}, 19, "no operator follows proc.name", "operator"),
+    ("proc.name = val(proc.pname)", {}, 13, "val(…) of another field", "a value"),
+    ("proc.name in (a, tolower(proc.pname))", {}, 18, "tolower(…) of another field", "a value"),
     ("priority >= warn", {}, 13, "did you mean warning?", "one of emergency"),
     ("priority in (error, hgih)", {}, 21, "unknown priority hgih", "one of emergency"),
     ("priority contains x", {}, 10, "priority is no text", "one of ="),
@@ -526,3 +534,36 @@ def test_names_are_copied(names: dict[str, dict[str, Sequence[str]]]) -> None:
     for values in names.values():
         values.clear()
     assert pickle.loads(pickle.dumps(condition)).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tolower(proc.name) = bash", True),
+        ("toupper(proc.name) in (BASH, SH) and rule exists", True),
+        ("toupper(rule) = MINE", True),
+        ("basename(fd.name) = shadow", True),
+        ("toupper(basename( fd.name )) startswith SHA", True),
+        ("b64(proc.args) contains curl", True),
+        ("b64(fd.name) exists", False),
+        ("len(proc.name) = 4", True),
+        ("len(proc.aname[2]) >= 5", True),
+        ("len(tags) > 1", True),
+        ("len(fd.types) in (2, 3)", True),
+        ("len(proc.missing) >= 0", False),
+        ("not len(proc.missing) >= 0", True),
+        ("tolower(fd.types) intersects (a)", True),
+        ("tolower(user.uid) = 0", False),
+        ("tolower(proc.name) != bash", False),
+        ("tolower(output_fields[n]) glob x*", True),
+    ],
+)
+def test_functions_change_a_field_first(text: str, expected: bool) -> None:
+    """Falco's functions of fields are applied before the comparison; a field that they cannot take is missing."""
+    fields = {
+        "proc.name": "BaSh", "fd.name": "/etc/shadow", "proc.args": "Y3VybCB4", "proc.aname[2]": "hélo",
+        "fd.types": ["A", "b"], "user.uid": 0, "n": "XY",
+    }  # fmt: skip
+    condition = compile_condition(text)
+    assert condition(Alert("mine", "error", output_fields=fields, tags=["a", "b"])) is expected
+    assert text.split("(")[0].removeprefix("not ") in condition.explain()

@@ -207,7 +207,7 @@ def test_no_forged_alert(forgery: str) -> None:
     assert len(pieces) == 1
     assert isinstance(pieces[0], Alert)
     assert pieces[0].priority == 7
-    assert pieces[0].output == line
+    assert pieces[0].to_text() == line
 
 
 @given(st.text(), st.sampled_from(FORGERIES), st.text())
@@ -215,7 +215,7 @@ def test_a_line_is_a_line(before: str, forgery: str, after: str) -> None:
     """Any message comes out as one line, which reads back as one alert."""
     line = Alert("r", "debug", before + forgery + after, time=0).to_text()
     assert len(line.splitlines()) == 1
-    assert parse(line, date=None).output == line.strip("\ufeff")
+    assert parse(line, date=None).to_text() == line.strip("\ufeff")
 
 
 def test_renderings_are_remembered() -> None:

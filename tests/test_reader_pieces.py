@@ -55,6 +55,25 @@ FRAGMENTS = st.sampled_from(
     ]
 )
 INPUTS = st.lists(FRAGMENTS | st.binary(max_size=6), max_size=14).map(b"".join)
+COLLECTED = st.sampled_from(
+    [
+        *(b"2024-01-01T10:20:05.408091526Z stdout %c " % part for part in b"FPF"),
+        *(b"\n2024-01-01T10:20:05Z stderr %c " % part for part in b"FPF"),
+        b"falco-1  | ",
+        b"[pod/a/b] ",
+        b"\x1b[33m",
+        b"[1704104405, ",
+        b"2024-01-01T10:20:05Z ",
+        b"2024-01-01T10:20:05Z\tfalco\t",
+        b"Jan  1 10:20:05 host sshd[1]: ",
+        b'{"log":"{\\"rule\\":\\"r\\",","stream":"stdout"}\n',
+        b'{"log":"\\"priority\\":1}\\n","stream":"stdout","time":"2024-01-01T10:20:05Z"}\n',
+        b'{"log":"10:20:05.408091526: Warning Foo (a=b c=d)","stream":"stderr"}',
+        b'{"streams":[{"values":[["1704104405408091526","10:20:05.4: Warning Foo"],["1","x"]]}]}',
+        b'{"event":{"rule":"r","priority":"debug"}}',
+    ]
+)
+RECORDS = st.lists(FRAGMENTS | COLLECTED, max_size=12).map(b"".join)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -88,8 +107,8 @@ def decode(data: bytes, cuts: list[int], max_record: int) -> tuple[Summary, int,
     return summary, decoder.skipped, ends
 
 
-@given(INPUTS, st.sampled_from([1 << 20, 300, 120, 40]), st.data())
-@settings(max_examples=300, deadline=None)
+@given(INPUTS | RECORDS, st.sampled_from([1 << 20, 300, 120, 40]), st.data())
+@settings(max_examples=400, deadline=None)
 @example(b' {"rule":"r","priority":1}x' + b"y" * 300 + b"\n", 120, None)
 def test_cuts_make_no_difference(data: bytes, max_record: int, draw: st.DataObject | None) -> None:
     """Fed byte by byte, in pieces or as a whole, the result is the same, down to lines and offsets."""
@@ -117,7 +136,11 @@ def test_reading_can_go_on_at_each_end(data: bytes) -> None:
 
 
 @given(
-    st.lists(INPUTS.filter(lambda data: b"\xff\xfe" not in data and b"\xfe\xff" not in data), min_size=1, max_size=4)
+    st.lists(
+        (INPUTS | RECORDS).filter(lambda data: b"\xff\xfe" not in data and b"\xfe\xff" not in data),
+        min_size=1,
+        max_size=4,
+    )
 )
 @settings(max_examples=200, deadline=None)
 def test_no_alert_is_lost_among_garbage(parts: list[bytes]) -> None:
@@ -175,6 +198,19 @@ def test_read_never_raises(data: bytes) -> None:
         b'{"rule":1}' * 80_000,
         b"\\" * 900_000 + b"\n",
         b'{"a":"' + b"\\u0041" * 160_000 + b'"}\n',
+        b"2024-01-01T10:20:05Z stdout P x\n" * 30_000,
+        b'{"log":"{","stream":"stdout"}\n' * 30_000,
+        b'{"log":"}","stream":"stdout"}\n' * 30_000,
+        b"".join(b'{"log":"x","stream":"%d"}\n' % number for number in range(30_000)),
+        b'{"streams":[{"values":[' + b'["1","x"],' * 90_000 + b'["1","x"]]}]}\n',
+        b'{"event":' * 100_000 + b"\n",
+        b"[pod/a/b] " * 90_000 + b"\n",
+        b"a | " * 200_000 + b"\n",
+        b"\x1b[33m" * 180_000 + b"\n",
+        b"a" * 900_000 + b"\n",
+        b"[, " * 300_000 + b"\n",
+        b'2024-01-01T10:20:05Z {a="' + b"a" * 900_000 + b"\n",
+        b"Jan  1 10:20:05 host " + b"a" * 900_000 + b"\n",
     ],
     ids=lambda data: repr(data[:24]),
 )

@@ -1,7 +1,11 @@
 """The tail source: no alert is lost or doubled, however the file is rotated."""
 
+import builtins
+import bz2
+import errno
 import gzip
 import json
+import lzma
 import os
 import random
 import shutil
@@ -15,7 +19,8 @@ import pytest
 from rxalerts import Alert, OptionError
 from rxalerts.pipeline import Pipeline
 from rxalerts.sinks import CollectSink, FileSink
-from rxalerts.sources import tail
+from rxalerts.sources import _tail_files, tail
+from rxalerts.sources._tail_files import load_state, place_in, save_state
 from rxalerts.testing import eventually
 
 
@@ -215,6 +220,149 @@ def test_a_restart_reads_rotated_and_packed_files_first(log: Path, tmp_path: Pat
     eventually(lambda: len(second.numbers) >= 40)
     assert second.numbers == list(range(10, 50))
     second.stop()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("events.json.1", "events.json-20260101.gz", "events.json_20260101_10", "events.json-20260101T101500.bz2"),
+        *("events.json.20260101-101500.log", "events-20260101.json.xz", "events.1.json", "events-2026-01-01.json"),
+        "old/events.json.1",
+    ],
+)
+def test_rotated_files_are_known_by_their_names(name: str, log: Path, tmp_path: Path) -> None:
+    """Whatever logrotate and its packer call it, and a link to the log: reading goes on in the rotated file."""
+    pack: dict[str, Any] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    link = tmp_path / "links" / "log"
+    link.parent.mkdir()
+    link.symlink_to(log)
+    append(log, range(10))
+    with log.open("rb") as file:
+        place = place_in(file, len(line(0)) * 5)
+    save_state(str(tmp_path / "state"), place)
+    rotated = tmp_path / name
+    rotated.parent.mkdir(exist_ok=True)
+    rotated.write_bytes(pack.get(rotated.suffix, bytes)(log.read_bytes()))
+    os.utime(rotated, ns=(place.mtime, place.mtime))
+    log.unlink()
+    append(log, range(10, 12))
+    for other in ("events-1.json", "events.json.bak", "other.json.1", "events.jsonl"):
+        append(tmp_path / other, range(100, 102))
+    following = Following(link, state=tmp_path / "state", olddir="old")
+    eventually(lambda: len(following.numbers) >= 7)
+    assert following.numbers == list(range(5, 12))
+    following.stop()
+
+
+def test_a_link_to_another_container_is_followed(tmp_path: Path) -> None:
+    """A restarted container's link goes to 1.log: what was still unread in 0.log and its rotated file comes first."""
+    state, link, pod = tmp_path / "state", tmp_path / "falco.log", tmp_path / "pod"
+    pod.mkdir()
+    append(pod / "0.log", range(5))
+    link.symlink_to(pod / "0.log")
+    first = Following(link, state=state)
+    first.expect(range(5))
+    first.stop()
+    append(pod / "0.log", range(5, 7))
+    os.rename(pod / "0.log", pod / "0.log.20260101-000000")
+    for number in range(2):
+        append(pod / f"{number}.log", range(7 + 2 * number, 9 + 2 * number))
+    link.unlink()
+    link.symlink_to(pod / "1.log")
+    second = Following(link, state=state)
+    eventually(lambda: len(second.numbers) >= 6)
+    assert second.numbers == list(range(5, 11))
+    second.stop()
+
+
+def test_a_line_that_a_runtime_has_split_is_joined_over_a_rotation(log: Path) -> None:
+    """The runtime goes on in a new file with the line whose first part it wrote to the old one."""
+    body = line(0).decode().strip()
+    append(log, range(0))
+    following = Following(log)
+    log.write_text(f"2026-01-01T00:00:00Z stdout P {body[:40]}\n")
+    threading.Event().wait(0.05)
+    os.rename(log, f"{log}.20260101-000000")
+    log.write_text(f"2026-01-01T00:00:00Z stdout F {body[40:]}\n")
+    following.expect(range(1))
+    assert following.source.stats().rejected == 0
+    following.stop()
+
+
+def test_two_sources_cannot_share_a_state(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one is refused: one of the two positions would skip what the other has not delivered."""
+    monkeypatch.setattr(_tail_files, "_LOCKED", 0.05)
+    append(log, range(3))
+    first = Following(log, state=tmp_path / "state")
+    first.expect(range(3))
+    second = Following(log, state=tmp_path / "state")
+    assert "another source keeps its position there" in str(second.pipeline.wait())
+    assert second.numbers == []
+    first.stop()
+
+
+def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path, inotify: bool) -> None:
+    """Neither the file nor its folder has to be there at the start."""
+    log = tmp_path / "falco" / "events.json"
+    following = Following(log, inotify=inotify)
+    threading.Event().wait(0.05)
+    log.parent.mkdir()
+    append(log, range(3))
+    following.expect(range(3))
+    following.stop()
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO])
+def test_a_stale_file_is_opened_again(
+    code: int, log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the server has forgotten the file, it is opened anew and read on; that it is refused is waited out."""
+    append(log, range(3))
+    following = Following(log)
+    following.expect(range(3))
+    real_pread, real_open = os.pread, open
+    failures = [OSError(code, os.strerror(code)), PermissionError(errno.EACCES, "Permission denied")]
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        if len(failures) == 2:
+            raise failures.pop(0)
+        return real_pread(fd, size, offset)
+
+    def refuse(path: Any, *args: Any, **options: Any) -> Any:
+        if failures and path == str(log):
+            raise failures.pop(0)
+        return real_open(path, *args, **options)
+
+    monkeypatch.setattr(builtins, "open", refuse)
+    monkeypatch.setattr(os, "pread", pread)
+    append(log, range(3, 6))
+    following.expect(range(6))
+    assert "opening it again" in caplog.text and "Permission denied; trying again" in caplog.text
+    following.stop()
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '{"inode":"1"}', '{"count":1}', "\xff", ""])
+def test_a_foreign_state_is_reported(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is no position of ours is told and ignored, whatever it is."""
+    (tmp_path / "state").write_text(text, "latin-1")
+    assert load_state(str(tmp_path / "state")) is None
+    place = {"inode": 1, "device": 1, "offset": -1, "head": "", "head_size": 1e9, "mtime": 0}
+    (tmp_path / "state").write_text(json.dumps(place))
+    assert load_state(str(tmp_path / "state")) is None
+    assert caplog.text.count("the saved position cannot be used") == 2
+
+
+def test_a_state_that_cannot_be_saved_is_told_once(
+    log: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Alerts are delivered all the same; the log is not filled with the same complaint."""
+    following = Following(log, state=tmp_path / "none" / "state")
+    for number in range(4):
+        append(log, [number])
+        following.expect(range(number + 1))
+        threading.Event().wait(0.11)
+    following.stop()
+    assert caplog.text.count("trying again") == 1
 
 
 def test_what_was_not_delivered_is_not_committed(log: Path, tmp_path: Path) -> None:

@@ -112,9 +112,9 @@ class _NoDays(Days):
         self.asked = True
         return super().ns(text, near)
 
-    def ns_of_year(self, month: int, day: int, text: str) -> int:
+    def ns_of_year(self, month: int, day: int, text: str, year: int | None = None) -> int:
         self.asked = True
-        return super().ns_of_year(month, day, text)
+        return super().ns_of_year(month, day, text, year)
 
 
 def _decoded(data: bytes) -> tuple[int, int] | None:
@@ -126,6 +126,9 @@ def _decoded(data: bytes) -> tuple[int, int] | None:
     days = decoder.days = _NoDays()
     pieces = [*decoder.feed(data), *decoder.close()]
     times = [piece.time_ns for piece in pieces if isinstance(piece, Alert)]
+    if decoder.split:
+        # A line that was split over records may go on in the next block.
+        return None
     if not times:
         return _I64[-1], _I64[0]
     # An alert without any time gets that of its reading.

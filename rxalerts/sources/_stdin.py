@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -91,11 +92,15 @@ class _Input:
     def __init__(self, fd: int, stopped: threading.Event) -> None:
         self._fd = fd
         self._stopped = stopped
+        self._poll = select.poll()  # select() knows the first 1024 descriptors only
+        self._poll.register(fd, select.POLLIN)
 
     def read(self, size: int = -1, /) -> bytes:
         while not self._stopped.is_set():
-            if select.select([self._fd], [], [], _TICK)[0]:
-                return os.read(self._fd, size)
+            if self._poll.poll(_TICK * 1000):
+                # Somebody who reads from the same pipe may have been faster.
+                with contextlib.suppress(BlockingIOError):
+                    return os.read(self._fd, size)
         return b""
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Generator, Iterator
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from rxalerts.alert import Alert
 from rxalerts.errors import MissingPackageError, OptionError
@@ -24,17 +24,22 @@ from rxalerts.sources._tail_files import (
     index_of,
     is_same,
     load_state,
+    locked_state,
     moved,
     place_in,
     rotated_files,
     save_state,
 )
+from rxalerts.sources._tail_wakers import Waker, has_inotify, waker
 from rxalerts.wire import Decoder, OnBad, Rejected
 from rxalerts.wire.rejects import Rejects
 
 log = logging.getLogger("rxalerts")
 
 _CHUNK = 1 << 16
+
+# The file is on a server that has forgotten it, or is not there at the moment.
+_STALE = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENOTCONN)
 
 # How often the position is saved, in seconds: what was read since is read again after a crash.
 _SAVE = 0.1
@@ -48,7 +53,17 @@ class _Run:
         self.rejects = rejects
         self.first = True
         self.waited = False
+        self.refused = False
         self._waker = waker
+        self._decoder: Decoder | None = None
+
+    def decoder(self) -> Decoder:
+        """Return what decodes the next file, beginning with what the last one's end left of a split line."""
+        decoder = Decoder()
+        if self._decoder is not None:
+            decoder.go_on(self._decoder)
+        self._decoder = decoder
+        return decoder
 
     @property
     def stopped(self) -> bool:
@@ -69,6 +84,7 @@ class TailSource(Source[Alert]):
         *,
         state: str | None,
         start: Literal["beginning", "end"],
+        olddir: str | None,
         poll: float,
         inotify: bool,
         ack: Literal["accepted", "delivered"],
@@ -79,6 +95,7 @@ class TailSource(Source[Alert]):
         self._path = path
         self._state = state
         self._start = start
+        self._olddir = olddir
         self._poll = poll
         self._inotify = inotify
         self._ack = ack
@@ -86,6 +103,7 @@ class TailSource(Source[Alert]):
         self._mark: Watermark | None = None
         self._places: deque[tuple[int, Place]] = deque()
         self._saved_at = 0.0
+        self._unsaved = False
         self._save_lock = threading.Lock()
 
     def watermark(self) -> Watermark | None:
@@ -95,7 +113,11 @@ class TailSource(Source[Alert]):
         return self._mark
 
     def produce(self, emitter: Emitter[Alert]) -> None:
-        with Rejects(self._on_bad, self._path) as rejects, _waker(self._path, self._poll, self._inotify) as wait:
+        with (
+            locked_state(self._state, emitter.stopped),
+            Rejects(self._on_bad, self._path) as rejects,
+            waker(self._path, self._poll, self._inotify) as wait,
+        ):
             emitter.emit_all(self._alerts(_Run(emitter, rejects, wait)))
         self.finished()
 
@@ -112,10 +134,10 @@ class TailSource(Source[Alert]):
                     offset = yield from self._catch_up(place, file, run)
                 elif run.first and self._start == "end" and not run.waited:
                     offset = os.fstat(file.fileno()).st_size
-                run.first, place = False, None
-                yield from self._follow(file, offset, run)
+                run.first = False
+                place = yield from self._follow(file, offset, run)
                 following = self._open(run)
-                if following is not None:
+                if following is not None and place is None:
                     yield from self._between(file, following, run)
             file = following
 
@@ -123,10 +145,19 @@ class TailSource(Source[Alert]):
         """Open the file at the path, waiting until there is one; None when the source was stopped."""
         while not run.stopped:
             try:
-                return open(self._path, "rb")
+                file = open(self._path, "rb")
+                run.refused = False
+                return file
             except FileNotFoundError:
                 run.waited = True
-                run.wait()
+            except OSError as error:
+                # A new file may get its owner and mode a moment after its name, a file server may come back.
+                if run.first or isinstance(error, IsADirectoryError):
+                    raise
+                if not run.refused:
+                    log.error("%s: cannot be opened: %s; trying again", self._path, error.strerror)
+                run.refused = True
+            run.wait()
         return None
 
     def _catch_up(self, place: Place, file: BinaryIO, run: _Run) -> Generator[Alert, None, int]:
@@ -134,7 +165,7 @@ class TailSource(Source[Alert]):
         status = os.fstat(file.fileno())
         if (status.st_ino, status.st_dev) == (place.inode, place.device) and is_same(file, place):
             return place.offset
-        with rotated_files(self._path) as files:
+        with rotated_files(self._path, self._olddir) as files:
             files = files[: index_of(files, status)]
             number = find(files, place)
             if number is not None:
@@ -154,7 +185,7 @@ class TailSource(Source[Alert]):
     def _between(self, old: BinaryIO, new: BinaryIO, run: _Run) -> Iterator[Alert]:
         """Read the files that were made after `old` and rotated away before `new`."""
         ours = os.fstat(old.fileno())
-        with rotated_files(self._path) as files:
+        with rotated_files(self._path, self._olddir) as files:
             files = files[: index_of(files, os.fstat(new.fileno()))]
             index = index_of(files, ours)
             # If ours was deleted or packed meanwhile: what came after it is newer.
@@ -167,50 +198,60 @@ class TailSource(Source[Alert]):
             log.info("%s: reading %s, which was rotated meanwhile", self._path, file.name)
             # No place in a packed file: its bytes lie elsewhere than in the file that it was.
             base = None if file.packed else place_in(file.raw, 0)
-            decoder = Decoder()
+            decoder = run.decoder()
             try:
-                content = file.reader(offset)
-                while not run.stopped and (chunk := content.read(_CHUNK)):
+                for chunk in file.chunks(offset):
                     yield from self._pieces(decoder, decoder.feed(chunk), base, offset, run)
-            except (OSError, EOFError, zlib.error) as error:
+                    if run.stopped:
+                        return
+            except (OSError, EOFError, MissingPackageError) as error:
                 log.error("%s: %s cannot be read to its end: %s", self._path, file.name, error)
-            if not run.stopped:
-                yield from self._pieces(decoder, decoder.close(), base, offset, run)
+            yield from self._pieces(decoder, decoder.close(final=False), base, offset, run)
             offset = 0
 
-    def _follow(self, file: BinaryIO, offset: int, run: _Run) -> Iterator[Alert]:
-        """Read one file as it grows, until its writer has gone on to another one."""
-        decoder, start, position = Decoder(), offset, offset
+    def _follow(self, file: BinaryIO, offset: int, run: _Run) -> Generator[Alert, None, Place | None]:
+        """Read one file as it grows, until its writer has gone on to another one.
+
+        Returns where to go on in it when it can no longer be read through `file`.
+        """
+        decoder, start, position = run.decoder(), offset, offset
         base = place_in(file, 0)
         last_look = False
         while not run.stopped:
-            if not is_same(file, moved(base, position)):
-                # Truncated (copytruncate): what we had not read is in a copy that was made before.
-                yield from self._pieces(decoder, decoder.close(), base, start, run)
-                yield from self._cut_off(moved(base, position), run)
-                decoder, start, position = Decoder(), 0, 0
-                base = place_in(file, 0)
-            truncated = False
-            while not run.stopped and (chunk := os.pread(file.fileno(), _CHUNK, position)):
-                grown = place_in(file, 0)
-                # Looked at after reading: what was read is of the same content as what came before it.
-                truncated = not is_same(file, moved(base, position)) or (not position and not begins(chunk, grown))
-                if truncated:
-                    break
-                position += len(chunk)
-                if base.head_size < HEAD:
-                    base = grown
-                yield from self._pieces(decoder, decoder.feed(chunk), base, start, run)
+            try:
+                if not is_same(file, moved(base, position)):
+                    # Truncated (copytruncate): what we had not read is in a copy that was made before.
+                    yield from self._pieces(decoder, decoder.close(final=False), base, start, run)
+                    yield from self._cut_off(moved(base, position), run)
+                    decoder, start, position = run.decoder(), 0, 0
+                    base = place_in(file, 0)
+                truncated = False
+                while not run.stopped and (chunk := os.pread(file.fileno(), _CHUNK, position)):
+                    grown = place_in(file, 0)
+                    # Looked at after reading: what was read is of the same content as what came before it.
+                    truncated = not is_same(file, moved(base, position)) or (not position and not begins(chunk, grown))
+                    if truncated:
+                        break
+                    position += len(chunk)
+                    if base.head_size < HEAD:
+                        base = grown
+                    yield from self._pieces(decoder, decoder.feed(chunk), base, start, run)
+            except OSError as error:
+                if error.errno not in _STALE:
+                    raise
+                log.error("%s: %s; opening it again", self._path, error.strerror)
+                return moved(base, decoder.reached + start)
             if truncated:
                 continue
             if last_look:
-                yield from self._pieces(decoder, decoder.close(), base, start, run)
-                return
+                yield from self._pieces(decoder, decoder.close(final=False), base, start, run)
+                return None
             self._checkpoint()
             # Seen before the last look at what was written here, so that nothing falls in between.
             last_look = self._is_left(file)
             if not last_look:
                 run.wait()
+        return None
 
     def _is_left(self, file: BinaryIO) -> bool:
         """Tell whether the writer has gone on: something was written to a file that has taken the path.
@@ -226,13 +267,13 @@ class TailSource(Source[Alert]):
             return False
         if now.st_size:
             return True
-        with rotated_files(self._path) as files:
+        with rotated_files(self._path, self._olddir) as files:
             index = index_of(files, ours)
             return bool(files[index + 1 :] if index is not None else _newer(files, ours.st_mtime_ns))
 
     def _cut_off(self, place: Place, run: _Run) -> Iterator[Alert]:
         """Read what a truncation cut off from the copy that was made before it, and from later copies."""
-        with rotated_files(self._path) as files:
+        with rotated_files(self._path, self._olddir) as files:
             number = find(files, place)
             if number is not None:
                 yield from self._read_rotated(files[number:], place.offset, run)
@@ -274,8 +315,11 @@ class TailSource(Source[Alert]):
             if place is not None:
                 try:
                     save_state(self._state, place)
+                    self._unsaved = False
                 except OSError as error:
-                    log.error("%s: the position cannot be saved: %s", self._state, error)
+                    if not self._unsaved:
+                        log.error("%s: the position cannot be saved: %s; trying again", self._state, error)
+                    self._unsaved = True
 
 
 def _newer(files: list[Rotated], moment: int) -> list[Rotated]:
@@ -286,56 +330,12 @@ def _newer(files: list[Rotated], moment: int) -> list[Rotated]:
 _FIRST = 5
 
 
-class Waker:
-    """Waits until the file may have changed: by looking again after a while."""
-
-    def __init__(self, poll: float) -> None:
-        self._poll = poll
-
-    def __call__(self, stopped: threading.Event) -> None:
-        stopped.wait(self._poll)
-
-    def __enter__(self) -> Waker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is held open."""
-
-
-class InotifyWaker(Waker):
-    """Waits for the kernel to tell of a change in the folder, for at most `poll` seconds."""
-
-    def __init__(self, path: str, poll: float) -> None:
-        super().__init__(poll)
-        from asyncinotify import Inotify, Mask
-
-        self._inotify: Any = Inotify(sync_timeout=poll)
-        self._inotify.add_watch(
-            os.path.dirname(os.path.abspath(path)),
-            Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.MOVED_FROM | Mask.DELETE,
-        )
-
-    def __call__(self, stopped: threading.Event) -> None:
-        self._inotify.sync_get()
-
-    def __exit__(self, *_: object) -> None:
-        self._inotify.close()
-
-
-def _waker(path: str, poll: float, inotify: bool) -> Waker:
-    if not inotify:
-        return Waker(poll)
-    try:
-        return InotifyWaker(path, poll)
-    except ImportError:
-        raise MissingPackageError("tail(inotify=True) needs asyncinotify: pip install 'rxalerts[inotify]'") from None
-
-
 def tail(
     path: str | os.PathLike[str],
     *,
     state: str | os.PathLike[str] | None = None,
     start: Literal["beginning", "end"] = "beginning",
+    olddir: str | os.PathLike[str] | None = None,
     poll: float = 0.2,
     inotify: bool | None = None,
     ack: Literal["accepted", "delivered"] = "delivered",
@@ -344,11 +344,16 @@ def tail(
 ) -> TailSource:
     """Follow a log file as it grows, through rename, copytruncate, deletion and rotations between two looks.
 
+    Rotated files are found by logrotate's and the container runtimes' names, and may be packed with gzip, bzip2, xz
+    or zstd.
+
     Arguments:
         path: the file; it may not be there yet.
         state: where to save the position (inode, offset and a fingerprint of the file's beginning), so that a
             restart goes on where every sink was done, in rotated and gzipped files too.
         start: where to begin in a file that is there already, when no position was saved.
+        olddir: the folder that rotated files are moved to, as in logrotate's configuration; else they are looked for
+            beside the file, and beside what it is a link to.
         poll: seconds between two looks; with inotify, the longest time between two.
         inotify: be told by the kernel (needs the extra `inotify`); None: if it is installed.
         ack: what "done" means for the position: `delivered` by every sink, or `accepted`: on disk in every
@@ -371,15 +376,10 @@ def tail(
         os.fspath(path),
         state=None if state is None else os.fspath(state),
         start=start,
+        olddir=None if olddir is None else os.fspath(olddir),
         poll=poll,
-        inotify=_has_inotify() if inotify is None else inotify,
+        inotify=has_inotify() if inotify is None else inotify,
         ack=ack,
         on_bad=on_bad,
         name=name,
     )
-
-
-def _has_inotify() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("asyncinotify") is not None

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import glob
-import gzip
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import re
-import zlib
-from collections.abc import Generator
+import threading
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import BinaryIO, cast
+from typing import Annotated, BinaryIO
+
+import msgspec
+
+from rxalerts.errors import MissingPackageError, SourceError
+from rxalerts.wire.unpack import Broken, is_packed, unpacked
 
 log = logging.getLogger("rxalerts")
 
 # So many bytes at a file's beginning tell it from others; a file that is shorter is told by what it has.
 HEAD = 1024
+_CHUNK = 1 << 16
+
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +38,20 @@ class Place:
 
     inode: int
     device: int
-    offset: int
+    offset: _Natural
     head: str
-    head_size: int
+    head_size: Annotated[int, msgspec.Meta(ge=0, le=HEAD)]
     mtime: int
 
 
 def load_state(path: str) -> Place | None:
     """Return the saved place; None when there is none. What is no state is reported and ignored."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return Place(**json.load(file))
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(), type=Place)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
         log.error("%s: the saved position cannot be used (%s): beginning anew, alerts may come twice", path, error)
         return None
 
@@ -57,6 +65,43 @@ def save_state(path: str, place: Place) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+# How long a second user of a state waits for the first one to end, in seconds.
+_LOCKED = 5.0
+
+
+@contextmanager
+def locked_state(path: str | None, stopped: threading.Event) -> Generator[None]:
+    """Keep a state for oneself: two positions in one file would skip what one of them has not delivered.
+
+    Raises SourceError if another one keeps it for longer than a restart takes.
+    """
+    if path is None:
+        yield
+        return
+    try:
+        file = open(f"{path}.lock", "ab")
+    except OSError as error:
+        log.error("%s: the position cannot be saved: %s", path, error)
+        yield
+        return
+    with file:
+        deadline = time.monotonic() + _LOCKED
+        while not _try_lock(file) and not stopped.wait(0.05):
+            if time.monotonic() > deadline:
+                raise SourceError(f"{path}: another source keeps its position there: name another state")
+        yield
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # some network file systems have no locks
+        log.debug("%s", error)
+    return True
 
 
 def place_in(file: BinaryIO, offset: int) -> Place:
@@ -89,14 +134,18 @@ class Rotated:
         self.name = name
         self.raw = open(name, "rb")
         self.status = os.fstat(self.raw.fileno())
-        self.packed = os.pread(self.raw.fileno(), 2, 0) == b"\x1f\x8b"
+        self.packed = is_packed(os.pread(self.raw.fileno(), 4, 0))
 
-    def reader(self, offset: int) -> BinaryIO:
-        """Return the unpacked content from `offset` on."""
-        self.raw.seek(0)
-        file = cast("BinaryIO", gzip.GzipFile(fileobj=self.raw)) if self.packed else self.raw
-        file.seek(offset)
-        return file
+    def chunks(self, offset: int) -> Iterator[bytes]:
+        """Yield the unpacked content from `offset` on; raise an OSError where it cannot be read."""
+        self.raw.seek(0 if self.packed else offset)
+        for chunk in unpacked(self.raw, _CHUNK) if self.packed else iter(lambda: self.raw.read(_CHUNK), b""):
+            if isinstance(chunk, Broken):
+                raise OSError(str(chunk))
+            skipped = min(offset, len(chunk)) if self.packed else 0
+            offset -= skipped
+            if len(chunk) > skipped:
+                yield chunk[skipped:]
 
     def is_file(self, status: os.stat_result) -> bool:
         """Tell whether this is the file with that status."""
@@ -108,25 +157,29 @@ class Rotated:
 
     def begins_like(self, place: Place) -> bool:
         """Tell by the beginning whether this is a copy, or a packed form, of the file that `place` is in."""
+        head = b""
         try:
-            return bool(
-                place.head_size
-                and _hash(self.reader(0).read(place.head_size)) == place.head
-                and (self.packed or self.status.st_size >= place.offset)
-            )
-        except (OSError, EOFError, zlib.error):
-            return False
+            for chunk in self.chunks(0):
+                head += chunk
+                if len(head) >= place.head_size:
+                    break
+        except (OSError, EOFError, MissingPackageError) as error:
+            log.debug("%s: %s", self.name, error)
+        same = place.head_size and _hash(head[: place.head_size]) == place.head
+        return bool(same and (self.packed or self.status.st_size >= place.offset))
 
 
 @contextmanager
-def rotated_files(path: str) -> Generator[list[Rotated]]:
-    """Open the rotated files beside `path`, oldest first: `path.2.gz`, `path.1`, `path-20261123`.
+def rotated_files(path: str, olddir: str | None = None) -> Generator[list[Rotated]]:
+    """Open the rotated files beside `path`, beside what it is a link to, and in `olddir`, oldest first.
 
-    The order is that of their last change; of two at the same moment the higher number is older. What is rotated
-    while we look is looked at again, until the names have held still.
+    They are known by their names: `path.2.gz`, `path.1`, `path-20261123`; of `events.json` also
+    `events-20261123.json` and `events.1.json`; of a container's `1.log` also the `0.log` before it. The order is that
+    of their last change; of two at the same moment the higher number is older. What is rotated while we look is
+    looked at again, until the names have held still.
     """
     for _ in range(_TRIES):
-        files = _open_all(_siblings(path))
+        files = _open_all(_siblings(path, olddir))
         if files is not None:
             break
     else:
@@ -143,13 +196,36 @@ def rotated_files(path: str) -> Generator[list[Rotated]]:
 _TRIES = 50
 
 
-def _siblings(path: str) -> list[str]:
-    names = set(glob.glob(f"{glob.escape(path)}[.-]*"))
+def _siblings(path: str, olddir: str | None) -> list[str]:
+    names: set[str] = set()
+    owns = {os.path.abspath(path), os.path.realpath(path)}
+    if olddir is not None:
+        owns |= {os.path.join(os.path.dirname(own), olddir, os.path.basename(own)) for own in owns}
+    for own in owns:
+        folder, base = os.path.split(own)
+        pattern = _rotated_names(base)
+        try:
+            entries = os.listdir(folder)
+        except OSError as error:
+            log.debug("%s", error)
+            continue
+        names.update(os.path.join(folder, entry) for entry in entries if entry != base and pattern.fullmatch(entry))
     # A file that is just being packed counts once.
-    return [name for name in names if _ROTATED.search(name) and name.removesuffix(".gz") not in names - {name}]
+    return [name for name in names if _PACKED.sub("", name) not in names - {name}]
 
 
-_ROTATED = re.compile(r"[.-]\d[\d.-]*(\.gz)?$")
+_PACKED = re.compile(r"\.(?:gz|bz2|xz|zst)$")
+
+
+def _rotated_names(base: str) -> re.Pattern[str]:
+    """Return what the rotated files of one are called: a number or a date is added, and perhaps how it is packed."""
+    stem, extension = os.path.splitext(base)
+    stem, extension, packed = re.escape(stem), re.escape(extension), _PACKED.pattern.removesuffix("$")
+    date = r"[._-]?\d{4}[\d._:T-]{4,}Z?"
+    forms = [rf"{re.escape(base)}[._-]\d[\d._:T-]*Z?(?:\.log)?", rf"{stem}(?:\.\d+|{date}){extension}"]
+    if re.fullmatch(r"\d+\.log", base):
+        forms.append(r"\d+\.log(?:\.[\d-]+)?")
+    return re.compile(rf"(?:{'|'.join(forms)})(?:{packed})?")
 
 
 def _open_all(names: list[str]) -> list[Rotated] | None:
@@ -168,7 +244,7 @@ def _open_all(names: list[str]) -> list[Rotated] | None:
 
 
 def _age(file: Rotated) -> tuple[int, int]:
-    number = re.search(r"\.(\d+)(\.gz)?$", file.name)
+    number = re.search(r"\.(\d+)(?:\.[a-z]\w*)*$", file.name)
     return file.status.st_mtime_ns, -int(number[1]) if number else 0
 
 

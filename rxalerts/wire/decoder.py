@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date as Date
-from typing import cast
+from typing import Any, cast
+
+import msgspec
 
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
-from rxalerts.record import ANY_START, JSON_START, PREFIX, TEXT_START
+from rxalerts.record import FIELDS, PREFIX
 from rxalerts.wire.days import Days
 from rxalerts.wire.encoding import ToUtf8
-from rxalerts.wire.jsonline import from_bytes, take_lines
-from rxalerts.wire.pieces import Pieces
+from rxalerts.wire.jsonline import from_object, take_lines, take_one, to_object
+from rxalerts.wire.lines import MAX_DEPTH, TORN, Lines, end_of
 from rxalerts.wire.rejected import Rejected
 from rxalerts.wire.scanner import DONE, MORE, Scanner
-from rxalerts.wire.textline import HEADER, fields_of, from_syslog, from_text, header_ns, is_noise
 
 __all__ = ["MAX_RECORD", "Decoder"]
 
@@ -29,21 +30,14 @@ MAX_RECORD = 1 << 20
 
 # What may stand between the elements of a JSON array or sequence (RFC 7464); skipped before an object only.
 _BETWEEN = re.compile(rb"[\s\x1e,\[\]]*")
-_BLANK = re.compile(rb"\s*")
-_PREFIX = re.compile(PREFIX.pattern.encode().replace(b"|$)", rb"|\r*$)"))
-_ANY_START = re.compile(ANY_START.pattern.encode())
-_JSON_START = re.compile(JSON_START.pattern.encode())
-_TEXT_START = re.compile(TEXT_START.pattern.encode())
+_NEWLINES = re.compile(rb"[\r\n]*")
 _BRACE = ord("{")
 _NEWLINE = ord("\n")
-# How often one line is searched again from just behind a false start: bounds the time that garbage can take.
-_MAX_TRIES = 16
-_FALCO = b"falco"
-_TORN = "torn or broken JSON"
-_NO_ALERT = "not an alert: neither a JSON object nor a line '<time>: <Priority> <text>'"
+_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
+_OURS = {*FIELDS, "id"}
 
 
-class Decoder(Pieces):
+class Decoder(Lines):
     """Reads alerts from bytes as they come; used by `read` and by all sources.
 
     Args:
@@ -61,10 +55,9 @@ class Decoder(Pieces):
     """
 
     def __init__(self, *, date: Date | Callable[[], Date | None] | None = None, max_record: int = MAX_RECORD) -> None:
-        super().__init__(max_record)
-        self.days = Days(date)
+        super().__init__(max_record, Days(date))
+        self._near: int | None = None  # the time of the record that it stood in
         self._utf8 = ToUtf8()
-        self._tries = (0, 0)  # a line, and how often it was searched again
 
     def feed(self, data: bytes) -> list[Alert | Rejected]:
         """Return the pieces that are complete now. Never raises, whatever the bytes are."""
@@ -77,8 +70,12 @@ class Decoder(Pieces):
             self._take(data)
         return self._out
 
-    def close(self) -> list[Alert | Rejected]:
-        """Return the pieces that the end of the input completes: a last line without newline, a torn one."""
+    def close(self, *, final: bool = True) -> list[Alert | Rejected]:
+        """Return the pieces that the end of the input completes: a last line without newline, a torn one.
+
+        Args:
+            final: no other input follows, in which a line that was split over records could `go_on`.
+        """
         self._out, self._ends = [], []
         rest = self._utf8.feed(b"", final=True)
         end = self.offset + len(self._tail) + len(rest)
@@ -95,6 +92,8 @@ class Decoder(Pieces):
         self._waiting = False
         self.offset = end
         self._end = end
+        if final:
+            self._end_splits()
         return self._out
 
     def _take(self, data: bytes) -> None:
@@ -175,18 +174,32 @@ class Decoder(Pieces):
             where the next piece begins; -1 if more input is needed: the rest of the buffer was kept.
         """
         end = newline if newline >= 0 else len(buffer)
-        start = _end_of(_BETWEEN, buffer, pos, end)
+        self.days.near = self._near
+        start = end_of(_BETWEEN, buffer, pos, end)
         if start < end and buffer[start] == _BRACE and start - pos <= self.max_record:
-            return self._object(buffer, start)
+            return self._object(buffer, start, newline)
         if newline < 0:
             return self._keep(buffer, pos, waiting=start < end)
         if end - pos > self.max_record:
             return self._reject(buffer, pos, end, self._too_long(), after=end + 1)
         if start == end:
-            return end + 1
+            return end_of(_NEWLINES, buffer, end, len(buffer))
         return self._text(buffer, pos, end)
 
-    def _object(self, buffer: bytes, start: int) -> int:
+    def _object(self, buffer: bytes, start: int, end: int) -> int:
+        if 0 <= end - start <= self.max_record:
+            # Nearly always it is the rest of its line; looking for its end costs more than reading it.
+            data = buffer[start:end].rstrip()
+            pos = start + len(data)
+            alert = take_one(data)
+            if alert is not None:
+                return self._accept(alert, pos)
+            try:
+                value = _decode(data)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                pass
+            else:
+                return self._take_object(value, buffer, start, pos)
         scanner = Scanner()
         result = scanner.scan(buffer, start)
         if result == MORE:
@@ -199,100 +212,60 @@ class Decoder(Pieces):
         if result == DONE:
             if pos - start > self.max_record:
                 return self._reject(buffer, start, pos, self._too_long())
-            try:
-                return self._accept(from_bytes(buffer[start:pos], self.days), pos)
-            except AlertError as error:
-                return self._reject(buffer, start, pos, error.reason, error.key)
+            return self._whole(buffer, start, pos)
         line_start = buffer.rfind(b"\n", start, pos) + 1
         if pos - start > self.max_record:
             if line_start == pos:
                 return self._reject(buffer, start, pos, self._too_long())
         elif line_start > start:
             # It was torn off on an earlier line: this one is read anew.
-            return self._reject(buffer, start, line_start, _TORN)
+            return self._reject(buffer, start, line_start, TORN)
         end = buffer.find(b"\n", pos)
         if end < 0:
             return self._keep(buffer, start, waiting=True)
         if end - start > self.max_record:
             return self._reject(buffer, start, end, self._too_long(), after=end + 1)
-        return self._garbage(buffer, start, end, _TORN, pos)
+        return self._garbage(buffer, start, end, TORN, pos)
 
-    def _text(self, buffer: bytes, pos: int, end: int) -> int:
-        """Read the line of text from `pos` to `end`, where its newline is."""
-        start = _end_of(_BLANK, buffer, pos, end)
-        if _PREFIX.match(buffer, start, end):
-            return self._alert_text(buffer, start, end)
-        header = HEADER.match(buffer, start, end)
-        if header is not None:
-            return self._syslog(buffer, start, end, header)
-        if is_noise(buffer[pos:end].decode("utf-8", "replace")):
-            self.skipped += 1
-            glued = _ANY_START.search(buffer, start, end)
-            return glued.start() if glued else end + 1
-        return self._garbage(buffer, start, end, _NO_ALERT, start)
-
-    def _syslog(self, buffer: bytes, start: int, end: int, header: re.Match[bytes]) -> int:
-        """Read the line from `start` to `end`, which begins with a syslog header."""
-        begin = header.end()
-        if begin < end and buffer[begin] == _BRACE:
-            return self._object(buffer, begin)
-        near = header_ns(header.group(), self.days)
-        if _PREFIX.match(buffer, begin, end):
-            return self._alert_text(buffer, begin, end, near)
-        text = buffer[begin:end].rstrip(b"\r").decode("utf-8", "replace")
+    def _whole(self, buffer: bytes, start: int, pos: int) -> int:
+        """Read the object from `start` to `pos`: an alert, or a record with alerts inside."""
+        data = buffer[start:pos]
+        alert = take_one(data)
+        if alert is not None:
+            return self._accept(alert, pos)
         try:
-            return self._accept(from_syslog(text, header.group(), near), end + 1)
+            value = to_object(data)
         except AlertError as error:
-            if is_noise(text) or (_FALCO in header.group().lower() and not fields_of(text)):
-                self.skipped += 1
-                return end + 1
-            return self._garbage(buffer, start, end, error.reason, start, error.key)
+            return self._reject(buffer, start, pos, error.reason, error.key)
+        return self._take_object(value, buffer, start, pos)
 
-    def _alert_text(self, buffer: bytes, start: int, end: int, near: int | None = None) -> int:
-        """Read the text alert at `start`, and leave to the next turn what is glued to it.
-
-        Only what follows a closing bracket is taken for another alert: it is the usual end of a rule's output.
-        Anything else could be part of a command line, put there to forge an alert.
-        """
-        glued = _TEXT_START.search(buffer, start + 1, end)
-        cut = glued.start() if glued else end
-        cut = self._glued_json(buffer, start, cut, end)
-        text = buffer[start:cut].rstrip(b"\r").decode("utf-8", "replace")
-        after = cut if cut < end else end + 1
+    def _take_object(self, value: dict[str, Any], buffer: bytes, start: int, pos: int) -> int:
+        if _is_collected(value) and self._take_record(value, buffer, start, pos):
+            return pos
         try:
-            return self._accept(from_text(text, self.days, near), after)
+            return self._accept(from_object(value, self.days), pos)
         except AlertError as error:
-            return self._reject(buffer, start, cut, error.reason, error.key, after)
+            return self._reject(buffer, start, pos, error.reason, error.key)
 
-    def _glued_json(self, buffer: bytes, start: int, cut: int, end: int) -> int:
-        """Return where a whole JSON alert begins between `start` and `cut` behind a bracket; else `cut`."""
-        if buffer.find(b"{", start, cut) < 0 or buffer.find(b'"priority"', start, end) < 0:
-            return cut
-        for tries, match in enumerate(_JSON_START.finditer(buffer, start, cut)):
-            if tries >= _MAX_TRIES:
-                break
-            begin = match.start()
-            if buffer[begin - 1 : begin] != b")":
-                continue
-            scanner = Scanner()
-            if scanner.scan(buffer, begin) == DONE and scanner.pos <= end:
-                try:
-                    from_bytes(buffer[begin : scanner.pos], Days())
-                except AlertError:
-                    continue
-                return begin
-        return cut
+    def _decode_line(self, line: bytes, near: int | None) -> tuple[list[Alert | Rejected], int]:
+        alert = take_one(line)
+        if alert is not None:
+            return [alert], 0
+        if self._depth >= MAX_DEPTH:
+            raise AlertError(f"it stands in more than {MAX_DEPTH} records")
+        inner = Decoder(max_record=self.max_record)
+        inner.days, inner._depth, inner._near = self.days, self._depth + 1, near or self._near
+        if line.lstrip()[:1] in (b"{", b"["):
+            return [*inner.feed(line + b"\n"), *inner.close()], inner.skipped
+        return inner._one_line(line + b"\n"), inner.skipped
 
-    def _garbage(self, buffer: bytes, start: int, end: int, reason: str, bad: int, key: str = "") -> int:
-        """Reject what stands from `start` up to the next thing on the line that looks like an alert."""
-        line = self._line_at(buffer, start)
-        tries = self._tries[1] + 1 if self._tries[0] == line else 1
-        self._tries = (line, tries)
-        # Inside of a torn object, text that looks like an alert is part of one: of its output.
-        pattern = _JSON_START if reason is _TORN else _ANY_START
-        match = pattern.search(buffer, start + 1 if tries <= _MAX_TRIES else max(bad, start + 1), end)
-        cut = match.start() if match else end
-        return self._reject(buffer, start, cut, reason, key, cut if match else end + 1)
+    def _one_line(self, line: bytes) -> list[Alert | Rejected]:
+        """Read a record's line: a newline inside of it is part of a field, whatever stands behind it."""
+        pos, end = 0, len(line) - 1
+        while 0 <= pos < end:
+            self.days.near = self._near
+            pos = self._text(line, pos, end)
+        return [*self._out, *self.close()]
 
 
 def _may_end(data: bytes) -> bool:
@@ -300,6 +273,10 @@ def _may_end(data: bytes) -> bool:
     return data[-4:].rstrip().endswith(b"}")
 
 
-def _end_of(pattern: re.Pattern[bytes], buffer: bytes, pos: int, end: int) -> int:
-    match = pattern.match(buffer, pos, end)
-    return match.end() if match else pos
+def _is_collected(value: dict[str, Any]) -> bool:
+    """Tell whether an object is a collector's record, which may have a priority and a message of its own."""
+    if "rule" in value or "output" in value:
+        return False
+    message = value.get("message")
+    is_line = isinstance(message, str) and (message[:1] == "{" or PREFIX.match(message) is not None)
+    return is_line or not value.keys() <= _OURS

@@ -24,7 +24,7 @@ from rxalerts.shapes import LINES
 from rxalerts.timestamps import KNOWN_SECONDS, SECOND, check_ns, format_rfc3339, parse_rfc3339
 from rxalerts.wire.days import Days
 
-__all__ = ["from_bytes", "from_object", "take_lines", "take_one"]
+__all__ = ["from_bytes", "from_object", "take_lines", "take_one", "to_object"]
 
 # What is raised for a line that must take the slower road.
 _BAD = (msgspec.MsgspecError, ValueError, KeyError, RecursionError)
@@ -106,15 +106,22 @@ def from_bytes(data: bytes, days: Days) -> Alert:
         AlertError: it is no JSON object, or no alert.
     """
     alert = take_one(data)
-    if alert is not None:
-        return alert
+    return from_object(to_object(data), days) if alert is None else alert
+
+
+def to_object(data: bytes) -> dict[str, Any]:
+    """Return a decoded JSON object.
+
+    Raises:
+        AlertError: it is none.
+    """
     try:
         value = jsonvalues.decode(data)
     except ValueError as error:
         raise AlertError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise AlertError(f"a JSON object is needed, not {type(value).__name__}")
-    return from_object(cast("dict[str, Any]", value), days)
+    return cast("dict[str, Any]", value)
 
 
 def from_object(value: dict[str, Any], days: Days) -> Alert:

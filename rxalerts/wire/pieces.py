@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from rxalerts.alert import Alert
 from rxalerts.wire.rejected import RAW_LIMIT, Rejected
 from rxalerts.wire.scanner import BAD, DONE, MORE, Scanner
@@ -41,7 +43,7 @@ class Pieces:
         """Offset, in the decoded stream, of the first byte that is not part of any piece yet."""
         self.skipped: int = 0
         """How many lines were Falco's own, but no alerts: log lines and statistics."""
-        self.rejected = 0
+        self.rejected: int = 0
         """How many pieces were rejected."""
         self._tail = bytearray()  # what was fed but not read; it begins at `offset`
         self._waiting = False  # the tail is of no use until its line ends
@@ -53,6 +55,12 @@ class Pieces:
         # only if somebody asks: (buffer, its offset, start and end of the run).
         self._ends: list[int | tuple[bytes, int, int, int]] = []
         self._end = -1  # no piece ends behind this, once it is known
+        self._held: int | None = None  # no piece ends behind this for now: what begins there has not ended
+
+    @property
+    def reached(self) -> int:
+        """Return where reading has to begin again for what is not complete yet."""
+        return self.offset if self._held is None else self._held
 
     @property
     def ends(self) -> list[int]:
@@ -63,12 +71,17 @@ class Pieces:
         ends: list[int] = []
         for end in self._ends:
             if isinstance(end, int):
-                ends.append(end if self._end < 0 else min(end, self._end))
+                ends.append(end)
             else:
                 buffer, base, pos, stop = end
                 while pos < stop:
                     pos = buffer.index(b"\n", pos) + 1
-                    ends.append(base + pos if self._end < 0 else min(base + pos, self._end))
+                    ends.append(base + pos)
+        last = self._held if self._held is not None else self._end
+        if last >= 0:
+            # What came between the parts of a split line ends behind the line's beginning, but must not be left
+            # behind alone.
+            ends = [*accumulate((last, *reversed(ends)), min)][:0:-1]
         return ends
 
     def _accept(self, alert: Alert, after: int) -> int:

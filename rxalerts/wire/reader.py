@@ -14,11 +14,12 @@ from typing import Any, BinaryIO, cast
 
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
+from rxalerts.wire.days import OUT_OF_ORDER
 from rxalerts.wire.decoder import MAX_RECORD, Decoder
 from rxalerts.wire.jsonline import take_one
 from rxalerts.wire.rejected import Rejected
 from rxalerts.wire.rejects import OnBad, Rejects
-from rxalerts.wire.unpack import Broken, Readable, is_packed, unpacked
+from rxalerts.wire.unpack import Broken, Readable, unpacked
 
 __all__ = ["OnBad", "Reader", "parse", "read"]
 
@@ -38,8 +39,10 @@ def read(
     """Read the alerts of a file, whatever Falco version wrote it and whatever it went through since.
 
     JSON of every Falco version, one object per line or spread over lines, glued together or in an array; lines of
-    text; either of them behind syslog headers; UTF-8 and, by their byte order mark, UTF-16 and UTF-32; gzip and
-    zstd, by their content. Memory does not grow with the file.
+    text; either of them behind syslog headers, and in the records of container runtimes and log collectors (Docker,
+    CRI, journald, Fluent Bit, Elasticsearch, Loki, CloudWatch, Splunk and others), whose split lines are joined;
+    UTF-8 and, by their byte order mark, UTF-16 and UTF-32; gzip, bzip2, xz and zstd, by their content. Memory does
+    not grow with the file.
 
     Args:
         source: a path, ``-`` for standard input, or an open file.
@@ -255,18 +258,18 @@ class Reader(Iterator[Alert]):
 
 
 def midnights(file: BinaryIO) -> int:
-    """Return how often the clock of a file's text lines goes back by more than 12 hours; 0 if it is packed."""
+    """Return how often the clock of a file's text lines goes back by more than 12 hours."""
     count = last = 0
-    rest = file.read(4)
-    if is_packed(rest):
-        return 0
-    while data := file.read(_CHUNK):
-        data = rest + data
+    rest = b""
+    for chunk in unpacked(file, _CHUNK):
+        data = rest + (b"" if isinstance(chunk, Broken) else chunk)
         cut = data.rfind(b"\n") + 1
         rest = data[cut:] if len(data) - cut <= MAX_RECORD else b""
         for match in _CLOCK.finditer(data, 0, cut):
             hour, minute, second = match.groups()
             now = int(hour) * 3600 + int(minute) * 60 + int(second)
+            if count and now - last > 24 * 3600 - OUT_OF_ORDER:
+                continue  # from before midnight, as in Days
             count += last - now > 12 * 3600
             last = now
     return count

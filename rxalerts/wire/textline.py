@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, cast
 
 import msgspec
 
+from rxalerts import jsonvalues
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
+from rxalerts.escapes import is_escaped, unescape
+from rxalerts.format import TEXT
 from rxalerts.priority import BY_LABEL, LABELS, Priority
 from rxalerts.record import INTERNAL, PREFIX, Record
 from rxalerts.timestamps import format_rfc3339, parse_rfc3339
 from rxalerts.wire.days import Days
 
-__all__ = ["HEADER", "fields_of", "from_syslog", "from_text", "is_noise"]
+__all__ = ["fields_of", "from_syslog", "from_text", "is_noise"]
 
 # The key must be followed by "=" and look like a field's name: %fd.name, %proc.aname[2], user, ka.req.pod
 _KEY = r"[A-Za-z_][\w.-]*(?:\[[^\]\s]*\])?="
@@ -30,22 +32,7 @@ _INTERNAL = re.compile(
     r"|capture size limit reached))|Falco metrics snapshot(?: \(|$)"
 )
 
-HEADER = re.compile(
-    rb"(?:[0-9]{1,6} )?"  # octet count
-    rb"(?:"
-    rb"<[0-9]{1,3}>1 \S+ \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:[^\"\\]|\\.)*\")*\])+) ?(?:\xef\xbb\xbf)?"
-    rb"|(?:<[0-9]{1,3}>)?(?:(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}"
-    rb"(?:Z|[+-][0-9]{2}:?[0-9]{2})) (?:[\w.:-]+ )??)?[Ff]alco[\w.@-]*(?:\[[0-9]+\])?: "
-    rb"|<[0-9]{1,3}>(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} (?:[\w.-]+ )??)?(?:[\w./@-]+(?:\[[0-9]+\])?: )?"
-    # Kubernetes' container logs
-    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2}:[0-9]{2}) (?:stdout|stderr) [FP] "
-    rb")"
-)
-"""What syslog (RFC 5424, RFC 3164, as a file or as sent) and container logs put in front of an alert."""
-
 _HEADER_PRIORITY = re.compile(rb"(?:[0-9]{1,6} )?<([0-9]{1,3})>")
-_HEADER_STAMP = re.compile(rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T\S+)|([A-Z][a-z]{2}) ([ 0-9][0-9]) ([0-9:]{8})")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _NOISE = re.compile(
     # Falco's own log: asctime or strftime with a year, or ISO 8601 without a fraction
@@ -55,8 +42,8 @@ _NOISE = re.compile(
     r"|Events detected: \d+\s*$|Rule counts by severity:|Triggered rules by rule name:"
     r"|Syscall event drop monitoring:|   - (?:event drop detected|num times actions taken): \d+"
     r"|   \S.*: \d+\s*$|Driver Events: ?\d+|Driver Drops: ?\d+|Elapsed time: .*eps$"
-    # what older versions print without a time
-    r"|SIG(?:INT|TERM|HUP|USR1) received, |Falco (?:version|initialized)\b|Loading rules from file "
+    # what older versions and the container image print without a time
+    r"|\* [A-Z][a-z]+ |SIG(?:INT|TERM|HUP|USR1) received, |Falco (?:version|initialized)\b|Loading rules from file "
     r"|Runtime error: |Error: |Warning: |Fatal error: |Starting (?:internal webserver|gRPC server|health webserver)",
     re.ASCII,
 )
@@ -67,18 +54,16 @@ def is_noise(line: str) -> bool:
     return _NOISE.match(line) is not None
 
 
-def from_text(line: str, days: Days, near: int | None = None) -> Alert:
+def from_text(line: str, days: Days) -> Alert:
     """Return the alert in a line of text, ``<time>: <Priority> <message>``.
 
-    The line becomes the alert's output as it is; escapes in it are not undone, because a line that was never
-    escaped cannot be told from one that was. Its fields come from the brackets ``(key=value key=value)``, all of
-    them as strings (in the text, a number and a string look alike) and None for ``<NA>``. The rule is unknown
-    (``""``), except that of Falco's internal alerts.
+    The line becomes the alert's output; if Falco after 0.44 has escaped it, what it stands for does. Its fields come
+    from the brackets ``(key=value key=value)``, all of them as strings (in the text, a number and a string look
+    alike) and None for ``<NA>``. The rule is unknown (``""``), except that of Falco's internal alerts.
 
     Args:
         line: the line, without its end.
         days: finds the day of a time without a date.
-        near: nanoseconds of another time stamp on the line: that day is nearest to it.
 
     Raises:
         AlertError: it is no such line.
@@ -92,7 +77,7 @@ def from_text(line: str, days: Days, near: int | None = None) -> Alert:
         except ValueError as error:
             raise AlertError(str(error), key="time") from None
     else:
-        ns = days.ns(match.group(2), near)
+        ns = days.ns(match.group(2))
     return _alert(line, line[match.end() :], BY_LABEL[match.group(3)], ns)
 
 
@@ -102,20 +87,20 @@ def _alert(line: str, message: str, priority: Priority, ns: int) -> Alert:
     if internal:
         record.source = INTERNAL
         record.rule = internal.group(1) or "Falco internal: metrics snapshot"
-    record.output_fields = cast("msgspec.Raw", fields_of(message, typed=internal is not None))
-    return Alert._make(record, priority, ns, None, None)
-
-
-def header_ns(header: bytes, days: Days) -> int | None:
-    """Return the time in a syslog header in nanoseconds, or None if there is none that makes sense."""
-    match = _HEADER_STAMP.search(header)
-    if match is None:
-        return None
-    stamp, month, day, clock = (part.decode() if part else "" for part in match.groups())
-    try:
-        return parse_rfc3339(stamp) if stamp else days.ns_of_year(_MONTHS.index(month) + 1, int(day), clock)
-    except ValueError:
-        return None
+    escaped = is_escaped(line)
+    if escaped:
+        record.output = unescape(line)
+    if internal:
+        fields = fields_of(unescape(message) if escaped else message, typed=True)
+    else:
+        # Before they are unescaped: what is a newline in a value does not separate fields.
+        fields = {key: unescape(value) if escaped and value else value for key, value in fields_of(message).items()}
+    record.output_fields = cast("msgspec.Raw", fields)
+    alert = Alert._make(record, priority, ns, None, None)
+    if escaped:
+        # Written again as it was read, whether all of its escapes are needed or not.
+        alert._memo = (TEXT._key, line.encode())
+    return alert
 
 
 def from_syslog(line: str, header: bytes, ns: int | None) -> Alert:
@@ -171,11 +156,9 @@ def fields_of(message: str, typed: bool = False) -> dict[str, Any]:
 def _value(text: str, typed: bool) -> Any:
     if text == "<NA>":
         return None
-    if typed and text.startswith('"'):
+    if typed:
         try:
-            return json.loads(text)
+            return jsonvalues.decode(text.encode())
         except ValueError:
-            return text
-    if typed and re.fullmatch(r"-?[0-9]{1,20}", text):
-        return int(text)
+            pass
     return text

@@ -1,8 +1,11 @@
-"""Files -> bytes: gzip and zstd are known by their content and unpacked in constant memory."""
+"""Files -> bytes: gzip, bzip2, xz and zstd are known by their content and unpacked in constant memory."""
 
 from __future__ import annotations
 
+import bz2
 import importlib
+import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -12,8 +15,8 @@ from rxalerts.errors import MissingPackageError
 
 __all__ = ["Broken", "Readable", "is_packed", "unpacked"]
 
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
+_HEAD = re.compile(rb"(\x1f\x8b)|(BZh[1-9])|(\xfd7zX)|(\x28\xb5\x2f\xfd)")
+_HEAD_SIZE = 4
 
 
 class Readable(Protocol):
@@ -28,8 +31,8 @@ class Broken(str):
 
 
 def is_packed(head: bytes) -> bool:
-    """Tell whether a file that begins like this is packed with gzip or zstd."""
-    return head.startswith((_GZIP, _ZSTD))
+    """Tell whether a file that begins like this is packed with gzip, bzip2, xz or zstd."""
+    return _HEAD.match(head) is not None
 
 
 def unpacked(file: Readable, size: int) -> Iterator[bytes | Broken]:
@@ -45,10 +48,12 @@ def unpacked(file: Readable, size: int) -> Iterator[bytes | Broken]:
     head = b""
     for chunk in chunks:
         head += chunk
-        if len(head) >= len(_ZSTD):
+        if len(head) >= _HEAD_SIZE:
             break
-    if is_packed(head):
-        yield from _members(_gzip() if head.startswith(_GZIP) else _zstd(), chain((head,), chunks))
+    packed = _HEAD.match(head)
+    if packed:
+        codec = (_gzip, _bzip2, _xz, _zstd)[(packed.lastindex or 0) - 1]()
+        yield from _members(codec, chain((head,), chunks))
     elif head:
         yield from chain((head,), chunks)
 
@@ -70,6 +75,28 @@ class _Frame(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+class _Bounded:
+    """Unpacks at most 1 MiB at a time, for modules that can stop there: a block of bzip2 may hold 45 MB of blanks."""
+
+    def __init__(self, frame: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+        self._frame = frame
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data
+
+    def decompress(self, data: bytes, /) -> bytes:
+        return self._frame.decompress(data, 1 << 20)
+
+    @property
+    def has_more(self) -> bool:
+        return not self._frame.eof and not self._frame.needs_input
+
+
 class _Codec(NamedTuple):
     name: str
     frame: Callable[[], _Frame]
@@ -81,6 +108,15 @@ class _Codec(NamedTuple):
 
 def _gzip() -> _Codec:
     return _Codec("gzip", lambda: zlib.decompressobj(31), zlib.error, 4096)
+
+
+def _bzip2() -> _Codec:
+    return _Codec("bzip2", lambda: _Bounded(bz2.BZ2Decompressor()), OSError, 4096)
+
+
+def _xz() -> _Codec:
+    # The dictionary of `xz -9` takes 64 MiB.
+    return _Codec("xz", lambda: _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, 1 << 27)), lzma.LZMAError, 4096)
 
 
 def _zstd() -> _Codec:
@@ -112,12 +148,13 @@ def _members(codec: _Codec, chunks: Iterable[bytes]) -> Iterator[bytes | Broken]
             piece = chunk[pos : pos + codec.step]
             pos += len(piece)
             try:
-                data = frame.decompress(piece)
+                if data := frame.decompress(piece):
+                    yield data
+                while isinstance(frame, _Bounded) and frame.has_more:
+                    yield frame.decompress(b"")
             except codec.error as error:
                 yield Broken(f"damaged {codec.name} data: {error}")
                 return
-            if data:
-                yield data
             if frame.eof:
                 pos -= len(frame.unused_data)
                 frame = None
