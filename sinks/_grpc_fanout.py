@@ -22,6 +22,11 @@ _CHUNK = 256
 # The same where several take from one queue, so that each gets its turn.
 _SHARED_CHUNK = 16
 
+# How many bytes of them are joined at once, unless one alert alone is larger.
+_SHARE = 1 << 18
+# What clients of gRPC take in one message unless they are told otherwise.
+_USUAL_LIMIT = 4 << 20
+
 # What the reader of a pipe that has left did not want is no loss; everything else is.
 UNREAD = "unread"
 
@@ -161,10 +166,10 @@ class Fanout:
         queue = Queue(self.waiting, call) if drain else self._join(call)
         hand: list[Frame] = []
         try:
-            while await self._fill(queue, hand, drain):
+            while hand or await self._fill(queue, hand, drain):
                 before = call.sent
                 try:
-                    await call.send(b"".join([frame.data for frame in hand]))
+                    await call.send(_share(hand))
                 finally:
                     self._sent(queue, hand, call.sent - before)
                 # The other clients of this loop have their turn.
@@ -221,6 +226,9 @@ class Fanout:
         """Let a client go: what it did not get waits for the next one, if there is none who got it."""
         queue.gone = True
         queue.progress.set()
+        if hand and len(hand[0].data) > _USUAL_LIMIT and not self._closing:
+            # Most likely it left because of this one, and so would the next client, and the one after it.
+            self._spoil(hand.pop(0), "rejected", f"{queue.call.peer}, which left: it is larger than clients take")
         if queue in self.queues:
             self.queues.remove(queue)
             log.info("gRPC: %s left after %d alerts; %d subscribers", queue.call.peer, queue.sent, len(self.queues))
@@ -279,6 +287,15 @@ class Fanout:
     def subscribers(self) -> Iterable[Subscriber]:
         """Tell about every subscriber."""
         return [Subscriber(q.call.peer, q.sent, q.box.waiting, sum(q.box.dropped.values())) for q in list(self.queues)]
+
+
+def _share(hand: list[Frame]) -> bytes:
+    """Join the first alerts in hand, as many as make a good write."""
+    size = count = 0
+    while count < len(hand) and size < _SHARE:
+        size += len(hand[count].data)
+        count += 1
+    return b"".join([frame.data for frame in hand[:count]])
 
 
 def _emptied(box: Mailbox) -> list[Frame]:

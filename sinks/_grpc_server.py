@@ -21,7 +21,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
-from rxalerts.sinks._grpc_call import UNIMPLEMENTED, Call, Handler, Status
+from rxalerts.sinks._grpc_call import UNIMPLEMENTED, Call, Handler, Status, seconds
 
 log = logging.getLogger("rxalerts")
 
@@ -33,6 +33,12 @@ _HEADERS = 1 << 14
 _BACKLOG = 4 << 20
 
 Headers = list[tuple[str, str]]
+
+_ANSWER: Headers = [
+    (":status", "200"),
+    ("content-type", "application/grpc"),
+    ("grpc-accept-encoding", "identity,deflate,gzip"),
+]
 
 
 class Connection(asyncio.Protocol):
@@ -173,25 +179,30 @@ class Connection(asyncio.Protocol):
             case events.WindowUpdated() | events.RemoteSettingsChanged():
                 self._wake()
             case events.ConnectionTerminated():
-                if not self._calls:
-                    self.close()
+                # Clients say so when they leave; nothing can be sent any more.
+                self.close()
             case _:
                 return
 
     def _begin(self, stream: int, headers: dict[str, str]) -> None:
-        if headers.get(":method") != "POST" or not headers.get("content-type", "").startswith("application/grpc"):
-            self.http.send_headers(stream, [(":status", "415")], end_stream=True)
-            return
         path = headers.get(":path", "")
         handler = self._server.handlers.get(path)
-        answer: Headers = [(":status", "200"), ("content-type", "application/grpc")]
-        if handler is None:
+        if headers.get(":method") != "POST" or not headers.get("content-type", "").startswith("application/grpc"):
+            self._head(stream, [(":status", "415")], end=True)
+        elif handler is None:
             status = [("grpc-status", str(UNIMPLEMENTED)), ("grpc-message", "there is no such method")]
-            self.http.send_headers(stream, answer + status, end_stream=True)
-            return
-        self.http.send_headers(stream, answer)
-        call = self._calls[stream] = Call(self, stream, path)
-        call.task = asyncio.get_running_loop().create_task(call.run(handler))
+            self._head(stream, [*_ANSWER, *status], end=True)
+        elif self._head(stream, _ANSWER):
+            call = self._calls[stream] = Call(self, stream, path, seconds(headers.get("grpc-timeout")))
+            call.task = asyncio.get_running_loop().create_task(call.run(handler))
+
+    def _head(self, stream: int, headers: Headers, *, end: bool = False) -> bool:
+        """Send the head of an answer; false when the client has cancelled the call, in the same breath even."""
+        try:
+            self.http.send_headers(stream, headers, end_stream=end)
+        except ProtocolError:
+            return False
+        return True
 
     def _wake(self) -> None:
         for call in self._calls.values():

@@ -144,12 +144,15 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
         """Return the counts: an alert that somebody did not get counts as dropped, one that waits as depth."""
         stats = super().stats()
         spoiled, waiting = self._service.not_taken()
+        delivered = max(0, stats.delivered - sum(spoiled.values()) - waiting)
+        rejected = stats.rejected + spoiled.pop("rejected", 0)
         dropped = dict(stats.dropped)
         for reason, count in spoiled.items():
             if count:
                 dropped[reason] = dropped.get(reason, 0) + count
-        delivered = max(0, stats.delivered - sum(spoiled.values()) - waiting)
-        return dataclasses.replace(stats, delivered=delivered, dropped=dropped, depth=stats.depth + waiting)
+        return dataclasses.replace(
+            stats, delivered=delivered, rejected=rejected, dropped=dropped, depth=stats.depth + waiting
+        )
 
     def queue(self, on_drop: Callable[[Any, str], None], alone: bool) -> Mailbox:
         """Return a queue for a subscriber; `alone`: for the time without any, when nobody can be waited for."""
@@ -162,8 +165,8 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
 
     def spoiled(self, item: Alert | Formatted, reason: str, detail: str) -> None:
         """Put an alert that a subscriber does not get to the dead letters."""
-        if self._dead.observed:
-            self._dead.emit(DeadLetter(item, reason, detail, 0, time.time()))
+        if self._dead.observed or self._dead_box is not None:
+            self._bury(DeadLetter(item, reason, detail, 0, time.time()), lambda: None)
 
 
 class _GrpcChannel(AsyncChannel):
