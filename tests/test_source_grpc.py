@@ -122,9 +122,10 @@ def test_it_asks_for_what_comes_later(falco: Callable[..., FalcoServer], tmp_pat
     assert server.requests >= 2
 
 
-def test_it_comes_back_when_the_stream_breaks(falco: Callable[..., FalcoServer], tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["broken on purpose", ""], ids=["with a reason", "without a word"])
+def test_it_comes_back_when_the_stream_breaks(falco: Callable[..., FalcoServer], tmp_path: Path, text: str) -> None:
     """A stream that ends with an error is opened again, and nothing that was written is missing."""
-    falco([alert(n) for n in range(20)], "--break-after", 6)
+    falco([alert(n) for n in range(20)], "--break-after", 6, "--break-with", text)
     sink: CollectSink[Alert] = CollectSink()
     with running(source(tmp_path), sink):
         eventually(lambda: len(sink.items) == 20, "all alerts", timeout=30)
