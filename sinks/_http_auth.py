@@ -103,9 +103,15 @@ def proxy_for(place: Target) -> str | None:
     import urllib.request
 
     proxies = urllib.request.getproxies_environment()
-    if not proxies or urllib.request.proxy_bypass(place.host):
+    if not proxies or urllib.request.proxy_bypass_environment(urlsplit(place.url).netloc, proxies):
         return None
     found = proxies.get("https" if place.secure else "http") or proxies.get("all")
     if found and "://" not in found:
         found = f"http://{found}"
+    if found and not found.lower().startswith(("http://", "https://")):
+        kind = found.partition("://")[0]
+        raise Fatal(
+            f"the environment asks for a {kind} proxy (https_proxy, http_proxy, all_proxy): only http:// and https:// "
+            f"ones can be used; to go without, add {place.host} to no_proxy"
+        )
     return found or None

@@ -218,6 +218,19 @@ def test_a_refused_batch_is_halved_until_the_culprit_is_found() -> None:
     assert (report.sinks["http"].rejected, report.sinks["http"].delivered) == (1, 15)
 
 
+def test_a_batch_that_is_refused_as_a_whole_is_sent_once() -> None:
+    """A wrong path or password is no alert's fault: all go to the dead letters, without a search in halves."""
+    asked: list[str] = []
+
+    def script(request: Request) -> Reply:
+        asked.append(request.path)
+        return Reply(401)
+
+    with Endpoint(script) as endpoint:
+        report = rxa.run(alerts(16), sinks.HttpSink(endpoint.url, format="json", batch="ndjson", batch_count=16))
+    assert (report.sinks["http"].rejected, len(asked)) == (16, 1)
+
+
 def test_template() -> None:
     """Slack's body without a program in between; values are escaped."""
     alert = Alert("R", "error", 'a "quoted"\nline', {"proc.name": "sh", "n": 3}, tags=["t"], time=0, hostname="h")
