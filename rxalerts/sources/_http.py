@@ -211,7 +211,7 @@ def http(
     token_file: Path = "",
     ack: Literal["accepted", "delivered"] = "accepted",
     hold: float = 1.5,
-    delivery_timeout: float = 30.0,
+    delivery_timeout: float = 1.5,
     max_body: int = 10 << 20,
     max_header: int = 8190,
     read_timeout: float = 10.0,
@@ -242,7 +242,8 @@ def http(
         ack: when to answer 200: `accepted` by every sink's mailbox (on disk, if it is durable), or `delivered` (or
             rejected or dropped, which the report tells).
         hold: seconds that a request is held while a sink presses. Then, or when `max_held` requests wait: 503.
-        delivery_timeout: with `delivered`: seconds until 503; a client that comes back waits on.
+        delivery_timeout: with `delivered`, or a durable sink: seconds until 503; a client that comes back waits on.
+            Falco waits for the answer itself, and reports a channel that takes two seconds.
         max_body: bytes of a body, packed and unpacked. max_header: bytes of a header line.
         read_timeout: seconds that a request may take to arrive.
         max_connections: how many clients may be connected at once.

@@ -68,6 +68,7 @@ _ANSWERS: dict[str, Any] = {
     "401": _answer("The token is missing or wrong.", WWW_Authenticate="Bearer"),
     "408": _answer("The body did not come in time."),
     "413": _answer("The body is too large."),
+    "431": _answer("A line of the head is too long."),
     "415": _answer("This content type or encoding cannot hold alerts."),
     "503": _answer(
         "A sink is full, or the source is stopping. Send the same body again: what is in is not taken twice.",

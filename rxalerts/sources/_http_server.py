@@ -25,6 +25,8 @@ log = logging.getLogger("rxalerts")
 _IDLE = 75.0
 # How often slow connections are looked for, in seconds.
 _LOOK = 0.5
+# How long a request may take to arrive when the source has begun to stop, in seconds.
+_LAST = 0.5
 # How many turns of the loop it takes at most until an accepted connection is made.
 _TURNS = 5
 # Bodies from this size on are unpacked on another thread.
@@ -109,12 +111,12 @@ class HttpServer:
         self._server.close()
         self._watch.cancel()
         self._intake.stop()
-        deadline = self.loop.time() + timeout
-        while self.connections and self.loop.time() < deadline:
+        began = self.loop.time()
+        while self.connections and self.loop.time() < began + timeout:
             for connection in list(self.connections):
-                # Each time: who works on a request may end that first, and a new connection may not hear it yet.
-                if not connection.busy:
-                    connection.close()
+                # Not a request that is being answered, nor, for a moment, one that is just coming.
+                if connection.idle or (not connection.busy and self.loop.time() > began + _LAST):
+                    connection.force_close()
             await asyncio.sleep(0.02)
         left = list(self.connections)
         if left:
@@ -136,15 +138,17 @@ class HttpServer:
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.busy, connection.began = True, None
+        last = False
         try:
-            return await self._answer(request)
+            response = await self._answer(request)
         except Refusal as refusal:
             response = _json(refusal.answer, refusal.status, refusal.headers)
-            if refusal.last:
-                response.force_close()
-            return response
+            last = refusal.last
         finally:
             connection.busy = False
+        if last or self.stopping:
+            response.force_close()
+        return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.rstrip("/") or "/"
