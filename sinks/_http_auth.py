@@ -103,7 +103,7 @@ def proxy_for(place: Target) -> str | None:
     import urllib.request
 
     proxies = urllib.request.getproxies_environment()
-    if not proxies or urllib.request.proxy_bypass_environment(urlsplit(place.url).netloc, proxies):
+    if not proxies or urllib.request.proxy_bypass(urlsplit(place.url).netloc):
         return None
     found = proxies.get("https" if place.secure else "http") or proxies.get("all")
     if found and "://" not in found:
