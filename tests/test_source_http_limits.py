@@ -250,6 +250,8 @@ def from_schema(schema: dict[str, Any], schemas: dict[str, Any]) -> st.SearchStr
     if "enum" in schema:
         return st.sampled_from(schema["enum"]) | JSON
     kind = schema.get("type")
+    if isinstance(kind, list):
+        return st.none() | from_schema({**schema, "type": kind[0]}, schemas)
     if kind == "array":
         return st.lists(from_schema(schema["items"], schemas), max_size=4)
     if kind == "object":
