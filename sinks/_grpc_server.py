@@ -27,6 +27,11 @@ log = logging.getLogger("rxalerts")
 
 # Calls at a time on one connection.
 _CALLS = 100
+# Calls that a connection may cancel at once, and how many more each second: each costs us more than its client.
+_CANCELLED = 1000
+_CANCELLED_PER_SECOND = 100
+# How much is read before the calls in it are looked at, in bytes.
+_BITE = 1 << 14
 # Headers of a request, in bytes.
 _HEADERS = 1 << 14
 # Bytes that may wait for a client that asks and does not read: alerts never get that far.
@@ -54,6 +59,8 @@ class Connection(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         self._watch: asyncio.TimerHandle | None = None
         self._heard = 0.0
+        self._cancelled = 0.0
+        self._cancelled_at = 0.0
 
     # -- asyncio --------------------------------------------------------------------------------------------
 
@@ -74,8 +81,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
         try:
-            for event in self.http.receive_data(data):
-                self._heed(event)
+            for begin in range(0, len(data), _BITE):
+                for event in self.http.receive_data(data[begin : begin + _BITE]):
+                    self._heed(event)
+                if self._transport is None or self._transport.is_closing():
+                    return
         except (ProtocolError, ValueError) as error:
             log.info("gRPC: %s does not speak HTTP/2 as it should: %s", self.peer, error)
             self.flush()
@@ -133,11 +143,11 @@ class Connection(asyncio.Protocol):
             log.debug("gRPC: %s: the call had ended: %s", self.peer, error)
         self.flush()
 
-    def close(self) -> None:
+    def close(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         """Say goodbye and close, once everything that was sent is on its way."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             try:
-                self.http.close_connection()
+                self.http.close_connection(code)
                 self.flush()
             except ProtocolError as error:
                 log.debug("gRPC: %s: %s", self.peer, error)
@@ -176,6 +186,7 @@ class Connection(asyncio.Protocol):
                 call = self._calls.pop(event.stream_id or 0, None)
                 if call is not None and call.task is not None:
                     call.task.cancel()
+                self._count_cancelled()
             case events.WindowUpdated() | events.RemoteSettingsChanged():
                 self._wake()
             case events.ConnectionTerminated():
@@ -203,6 +214,14 @@ class Connection(asyncio.Protocol):
         except ProtocolError:
             return False
         return True
+
+    def _count_cancelled(self) -> None:
+        """Let go of a client that makes calls only to cancel them (CVE-2023-44487)."""
+        left = self._cancelled - (self._heard - self._cancelled_at) * _CANCELLED_PER_SECOND
+        self._cancelled, self._cancelled_at = max(0.0, left) + 1, self._heard
+        if self._cancelled > _CANCELLED:
+            log.info("gRPC: %s cancels calls as fast as it makes them: closing its connection", self.peer)
+            self.close(ErrorCodes.ENHANCE_YOUR_CALM)
 
     def _wake(self) -> None:
         for call in self._calls.values():

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import rxalerts as rxa
 from rxalerts import sinks
 from rxalerts.flow import tls
-from rxalerts.testing import eventually
+from rxalerts.testing import RecordingSink, eventually
 from tests.support.certs import Certs, make_certs
 from tests.support.http_clients import line, request, serving
 from tests.support.nginx import nginx
@@ -230,6 +230,24 @@ def test_behind_nginx_with_the_sink_in_front(certs: Certs, tmp_path: Path) -> No
             assert (report.lost, report.delivered) == (0, 500)
         assert sink.flush(10)
         assert sorted(alert.time_ns for alert in sink.items) == list(range(500))
+
+
+def test_what_waits_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small packed bodies that are large when unpacked get 503 while as much as may be is held already."""
+    monkeypatch.setattr("rxalerts.sources._http_server._ALL_BODIES", 150_000)
+    sink: RecordingSink[rxa.Alert] = RecordingSink(capacity=1, max_batch=1)
+    sink.block()
+    body = gzip.compress(("\n".join(map(line, range(3))) + " " * 99_000).encode())
+    with serving(sink, hold=15) as served:
+        answers: list[int] = []
+        held = threading.Thread(target=lambda: answers.append(served.post(body).status))
+        held.start()
+        eventually(lambda: sink.mailbox.depth > 1, "the first to be held")
+        refused = served.post(body)
+        assert (refused.status, refused.json["error"]) == (503, "too many large bodies at once")
+        sink.release()
+        held.join(10)
+        assert answers == [200] and served.post(body).status == 200
 
 
 # -- made up by a fuzzer, from our own description ----------------------------------------------------------

@@ -31,7 +31,7 @@ _LAST = 0.5
 _TURNS = 5
 # Bodies from this size on are unpacked on another thread.
 _BIG = 1 << 16
-# All bodies that are being read may take so much memory together, in bytes.
+# All bodies that are being read, or wait, may take so much memory together, in bytes.
 _ALL_BODIES = 1 << 26
 _SERVER = {"Server": "rxalerts"}
 _ONE = b'{"accepted":1}'
@@ -177,6 +177,10 @@ class HttpServer:
                     body = unpack(body, limit, packed=packed)
                 else:
                     body = await self.loop.run_in_executor(None, lambda: unpack(body, limit, packed=packed))
+                # What waits for a sink waits unpacked.
+                self._memory += len(body) - size
+                size = len(body)
+                self._check_memory()
             answer = await self._intake.take(body, lambda: request.transport is None or request.transport.is_closing())
         finally:
             self._memory -= size
@@ -205,6 +209,10 @@ class HttpServer:
         if not hmac.compare_digest(value.encode(), token.encode()):
             raise Refusal(401, "the token is missing or wrong", {"WWW-Authenticate": 'Bearer realm="rxalerts"'})
 
+    def _check_memory(self) -> None:
+        if self._memory > _ALL_BODIES:
+            raise Refusal(503, "too many large bodies at once", {"Retry-After": "1"}, last=True)
+
     async def _read(self, request: web.BaseRequest, limit: int) -> bytes:
         length = request.content_length
         if length is not None and length > limit:
@@ -228,8 +236,7 @@ class HttpServer:
                     self._memory += len(part)
                     if size > limit:
                         raise Refusal(413, f"at most {limit} bytes are taken", last=True)
-                    if self._memory > _ALL_BODIES:
-                        raise Refusal(503, "too many large bodies at once", {"Retry-After": "1"}, last=True)
+                    self._check_memory()
         except BaseException as error:
             self._memory -= size
             if isinstance(error, TimeoutError):
