@@ -265,11 +265,11 @@ class Fanout:
     # -- the end --------------------------------------------------------------------------------------------
 
     async def close(self, linger: float) -> None:
-        """Let the subscribers take what waits, until none of them has taken anything for `linger` seconds."""
+        """Let the subscribers, or a first one that comes, take what waits: until nobody has for `linger` seconds."""
         self._closing = True
         loop = asyncio.get_running_loop()
         sent, deadline = -1, 0.0
-        while self.queues:
+        while self.queues or self.waiting.box.waiting:
             now = sum(queue.call.sent for queue in self.queues)
             if now != sent:
                 sent, deadline = now, loop.time() + linger

@@ -225,18 +225,20 @@ class _GrpcChannel(AsyncChannel):
             old.close()
 
     async def close(self) -> None:
-        self._stop_listening()
         fanout, server, self._server = self._fanout, self._server, None
         if fanout is None or server is None:
+            self._stop_listening()
             return
         # After a failure it is opened again, and the alerts wait for that; otherwise this is the end.
         final = self._sink.state in (State.DRAINING, State.FAILED, State.CLOSED)
         try:
             if final:
                 await fanout.close(self._sink.linger)
+            self._stop_listening()
             await server.close(max(_GOODBYE, self._sink.linger) if final else _GOODBYE)
         finally:
             # What is cut off here, because time ran out, counts its own alerts as it goes.
+            self._stop_listening()
             server.abort()
             if final:
                 fanout.abandon()

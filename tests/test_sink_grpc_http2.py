@@ -11,6 +11,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from rxalerts import Alert
+from rxalerts.flow.stats import State
 from rxalerts.sinks import GrpcSink
 from rxalerts.testing import eventually
 from tests.support.http2_client import EMPTY, SUB, Http2Client
@@ -115,6 +116,21 @@ def test_what_clients_do_not_take_is_rejected(sink: GrpcSink, path: str) -> None
         while not messages(client.data):
             assert client.read(), "the service hung up"
     assert sink.stats().rejected == 1
+
+
+def test_a_first_client_may_come_at_the_end(path: str) -> None:
+    """What waits for somebody is still fetched for `linger` seconds when the sink closes; then it is counted."""
+    with GrpcSink(f"unix://{path}", linger=10) as sink:
+        send(sink, 3)
+        sink.stop()
+        eventually(lambda: sink.state is State.DRAINING, "the end to begin")
+        with Http2Client(path) as client:
+            stream = client.call(SUB, EMPTY)
+            client.flush()
+            assert client.status(stream)["grpc-status"] == "0"
+            assert messages(client.data) == 3
+        assert sink.wait(5)
+    assert sink.stats().lost == 0
 
 
 def test_a_packed_request_is_read(sink: GrpcSink, path: str) -> None:
