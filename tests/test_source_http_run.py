@@ -48,7 +48,7 @@ def accepts(port: int, certs: Certs, *, client: bool) -> bool:
 
 
 def test_run_from_https_into_both_channels_and_new_certificates(tmp_path: Path) -> None:
-    """An alert comes in over HTTPS and leaves over HTTPS and gRPC; the signals change what is shown, and drop nobody."""
+    """An alert comes in over HTTPS, leaves over HTTPS and gRPC; signals change what is shown, and drop nobody."""
     old, new = make_certs(tmp_path / "old"), make_certs(tmp_path / "new")
     put(old, tmp_path)
     port = free_port()
