@@ -30,6 +30,8 @@ _CALLS = 100
 # Calls that a connection may cancel at once, and how many more each second: each costs us more than its client.
 _CANCELLED = 1000
 _CANCELLED_PER_SECOND = 100
+# Seconds that a client has for the first words of HTTP/2.
+_HELLO = 10.0
 # How much is read before the calls in it are looked at, in bytes.
 _BITE = 1 << 14
 # Headers of a request, in bytes.
@@ -59,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         self._watch: asyncio.TimerHandle | None = None
         self._heard = 0.0
+        self._hello: asyncio.TimerHandle | None = None
         self._cancelled = 0.0
         self._cancelled_at = 0.0
 
@@ -76,6 +79,7 @@ class Connection(asyncio.Protocol):
             {SettingCodes.MAX_CONCURRENT_STREAMS: _CALLS, SettingCodes.MAX_HEADER_LIST_SIZE: _HEADERS}
         )
         self.flush()
+        self._hello = asyncio.get_running_loop().call_later(_HELLO, self.abort)
         self._guard()
 
     def data_received(self, data: bytes) -> None:
@@ -94,8 +98,9 @@ class Connection(asyncio.Protocol):
         self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        for timer in (self._watch, self._hello):
+            if timer is not None:
+                timer.cancel()
         self._transport = None
         calls, self._calls = self._calls, {}
         for call in calls.values():
@@ -187,7 +192,11 @@ class Connection(asyncio.Protocol):
                 if call is not None and call.task is not None:
                     call.task.cancel()
                 self._count_cancelled()
-            case events.WindowUpdated() | events.RemoteSettingsChanged():
+            case events.WindowUpdated():
+                self._wake()
+            case events.RemoteSettingsChanged():
+                if self._hello is not None:
+                    self._hello.cancel()
                 self._wake()
             case events.ConnectionTerminated():
                 # Clients say so when they leave; nothing can be sent any more.

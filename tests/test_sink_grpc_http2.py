@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,6 +169,24 @@ def test_other_requests_have_their_status(sink: GrpcSink, path: str) -> None:
         client.flush()
         found = client.status(unknown)
         assert (found[":status"], found["grpc-status"]) == ("200", "12")
+
+
+@pytest.mark.parametrize("start", [b"", b"PRI * HTTP/2.0\r\n"], ids=["nothing", "half a greeting"])
+def test_who_does_not_greet_is_let_go(
+    sink: GrpcSink, path: str, start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection on which HTTP/2 does not begin in time takes no client's place; one that has begun stays."""
+    monkeypatch.setattr("rxalerts.sinks._grpc_server._HELLO", 0.1)
+    with Http2Client(path) as client, socket.socket(socket.AF_UNIX) as silent:
+        subscribe(client, sink)
+        silent.settimeout(10)
+        silent.connect(path)
+        silent.sendall(start)
+        while silent.recv(1000):
+            continue  # its own greeting, then the end
+        send(sink, 1)
+        while not client.data:
+            assert client.read(), "the service hung up"
 
 
 @pytest.mark.parametrize("kind", ["ping", "settings", "reset"])
