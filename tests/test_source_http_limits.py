@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import resource
 import shutil
 import socket
 import ssl
@@ -84,9 +85,11 @@ def test_a_body_that_drips_is_not_waited_for() -> None:
         assert b" 408 " in said and b"did not come within 0.3 s" in said
 
 
-def test_connections_are_limited() -> None:
-    """One too many gets 503; when another one leaves, there is room again."""
-    with serving(max_connections=3) as served:
+@pytest.mark.parametrize("descriptors", [1000, 6])
+def test_connections_are_limited(descriptors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many gets 503, or one that leaves the channels too few descriptors; then there is room again."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    with serving(max_connections=3 if descriptors > 6 else 100) as served:
         crowd = [served.connect() for _ in range(3)]
         eventually(lambda: served.post("", "/ping", "GET").status == 503, "the limit")
         for client in crowd:

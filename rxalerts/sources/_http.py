@@ -8,6 +8,7 @@ import importlib
 import ipaddress
 import logging
 import os
+import resource
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -173,7 +174,12 @@ class HttpSource(Source[Alert]):
             emitter, self._stats, until_delivered=options.ack == "delivered", hold=options.hold,
             delivery_timeout=options.delivery_timeout, max_held=options.max_held,
         )  # fmt: skip
-        limits = Limits(options.max_body, options.max_header, options.read_timeout, options.max_connections)
+        # The channels need descriptors too, whoever connects.
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        connections = options.max_connections
+        if descriptors != resource.RLIM_INFINITY:
+            connections = min(connections, max(1, descriptors // 2))
+        limits = Limits(options.max_body, options.max_header, options.read_timeout, connections)
         server = HttpServer(
             self.name, intake, limits, path=options.path, token=lambda: running.token, context=running.context
         )
@@ -246,7 +252,7 @@ def http(
             Falco waits for the answer itself, and reports a channel that takes two seconds.
         max_body: bytes of a body, packed and unpacked. max_header: bytes of a header line.
         read_timeout: seconds that a request may take to arrive.
-        max_connections: how many clients may be connected at once.
+        max_connections: how many clients may be connected at once; never more than half of `ulimit -n`.
         stop_timeout: seconds to answer what is being worked on when the source ends.
         name: the source's name in logs and reports.
 
