@@ -260,7 +260,7 @@ class _GrpcChannel(AsyncChannel):
         log.info("%s: serving on %s", self._sink.name, self.address)
 
     async def _accept(self, listener: Listener) -> asyncio.Server:
-        from rxalerts.sinks._grpc_server import Connection
+        from rxalerts.sinks._grpc_connection import Connection
 
         sink, server = self._sink, self._server
         assert server is not None

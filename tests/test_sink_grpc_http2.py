@@ -176,7 +176,7 @@ def test_who_does_not_greet_is_let_go(
     sink: GrpcSink, path: str, start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection on which HTTP/2 does not begin in time takes no client's place; one that has begun stays."""
-    monkeypatch.setattr("rxalerts.sinks._grpc_server._HELLO", 0.1)
+    monkeypatch.setattr("rxalerts.sinks._grpc_connection._HELLO", 0.1)
     with Http2Client(path) as client, socket.socket(socket.AF_UNIX) as silent:
         subscribe(client, sink)
         silent.settimeout(10)
