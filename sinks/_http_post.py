@@ -147,8 +147,7 @@ class Post:
             )
         return there
 
-    @staticmethod
-    def _explain(error: Exception) -> str:
+    def _explain(self, error: Exception) -> str:
         told = tls.explain(error)
         if told:
             return told
@@ -163,15 +162,19 @@ class Post:
             return f"does not answer as HTTP does: {_printable(error.message)}"
         if isinstance(error, aiohttp.ServerDisconnectedError):
             return "closed the connection without an answer"
-        text = str(error)
+        if isinstance(error, aiohttp.ClientOSError):
+            return _words(error) if error.errno else "the connection was closed while the request was sent"
+        # Some of them name the whole url.
+        text = _printable(str(error).replace(str(self._url), self.target.shown))
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _hung_up(error: Exception) -> bool:
     """Tell whether the connection was closed before any answer came."""
-    if isinstance(error, aiohttp.ServerDisconnectedError):
+    if isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)):
         return True
-    return isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
+    # No number: aiohttp itself found the connection closed when it was about to send.
+    return isinstance(error, aiohttp.ClientOSError) and error.errno in (errno.ECONNRESET, errno.EPIPE, None)
 
 
 def _words(error: OSError) -> str:

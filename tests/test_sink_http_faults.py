@@ -90,6 +90,20 @@ def test_only_a_kept_connection_is_worth_a_second_try(how: str) -> None:
     assert len(asked) == 1
 
 
+def test_a_kept_connection_that_hangs_is_not_asked_twice_by_us() -> None:
+    """A request that timed out may have been taken: only max_consecutive_timeouts repeats it."""
+    asked: list[str] = []
+
+    def script(request: Request) -> Reply:
+        asked.append(request.path)
+        return Reply() if len(asked) == 1 else Reply(how="hang")
+
+    with Endpoint(script) as endpoint:
+        retry = Retry(attempts=1)
+        rxa.run(alerts(2), sinks.HttpSink(endpoint.url, timeout=0.2, max_consecutive_timeouts=0, retry=retry))
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -88,7 +88,11 @@ def test_a_body_that_drips_is_not_waited_for() -> None:
 @pytest.mark.parametrize("descriptors", [1000, 6])
 def test_connections_are_limited(descriptors: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One too many gets 503, or one that leaves the channels too few descriptors; then there is room again."""
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+
+    def getrlimit(_: int) -> tuple[int, int]:
+        return descriptors, descriptors
+
+    monkeypatch.setattr(resource, "getrlimit", getrlimit)
     with serving(max_connections=3 if descriptors > 6 else 100) as served:
         crowd = [served.connect() for _ in range(3)]
         eventually(lambda: served.post("", "/ping", "GET").status == 503, "the limit")
