@@ -99,12 +99,15 @@ class Fanout:
         make_box: makes a queue with the policy of the sink's options.
         on_lost: called for each alert that a subscriber does not get.
         shared: competing mode.
+        notice: seconds that `get` waits for alerts which are brought when somebody is there, and not before.
     """
 
-    def __init__(self, make_box: MakeBox, on_lost: Lost, *, shared: bool) -> None:
+    def __init__(self, make_box: MakeBox, on_lost: Lost, *, shared: bool, notice: float = 0.0) -> None:
         self._make_box = make_box
         self._on_lost = on_lost
         self._shared = shared
+        self._notice = notice
+        self._fetching = 0
         self._closing = False
         self.queues: list[Queue] = []
         self.waiting = Shelf(make_box, self._spoil, _NOBODY, not shared)
@@ -159,9 +162,24 @@ class Fanout:
         for entry in entries:
             self._spoil(entry[0], "overflow", _NOBODY)
 
+    @property
+    def attended(self) -> bool:
+        """Whether there is anybody to hand alerts to."""
+        return bool(self.queues or self._fetching)
+
     # -- clients come and go --------------------------------------------------------------------------------
 
-    async def serve(self, call: Call, *, drain: bool) -> None:
+    async def fetch(self, call: Call) -> None:
+        """Send one client the alerts that wait."""
+        self._fetching += 1
+        try:
+            if not self.waiting.box.waiting:
+                await asyncio.sleep(self._notice)
+            await self.serve(call, drain=True)
+        finally:
+            self._fetching -= 1
+
+    async def serve(self, call: Call, *, drain: bool = False) -> None:
         """Send alerts to one client: those that wait (`drain`), or all until it goes or the sink closes."""
         queue = Queue(self.waiting, call) if drain else self._join(call)
         hand: list[Frame] = []

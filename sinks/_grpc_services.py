@@ -34,11 +34,11 @@ def handlers(fanout: Fanout, *, limit: int, health: bool, reflection: bool) -> d
         call.ignore_requests()
         if len(fanout.queues) >= limit:
             raise Status(EXHAUSTED, f"there are {limit} subscribers already (max_clients)")
-        await fanout.serve(call, drain=False)
+        await fanout.serve(call)
 
     async def get(call: Call) -> None:
         call.ignore_requests()
-        await fanout.serve(call, drain=True)
+        await fanout.fetch(call)
 
     found: dict[str, Handler] = {f"/{OUTPUTS}/sub": sub, f"/{OUTPUTS}/get": get, f"/{VERSION}/version": _version}
     services = [OUTPUTS, VERSION]

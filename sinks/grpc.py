@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # How many alerts are handed on before the clients have their turn.
 _TURN = 64
+# How often a durable sink without a client looks whether one has come, in seconds.
+_LOOK = 0.1
 # Connections that have not subscribed (yet) beside those that have.
 _SPARE = 16
 # Seconds that a connection gets for its TLS handshake, and at the end for its last bytes.
@@ -58,7 +60,8 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
     `root_certs` has signed. `reopen` (SIGHUP) reads the certificates anew and drops no connection.
 
     Delivery: an alert counts as delivered when every subscriber's queue, or the one for the first client, has
-    taken it over. What a queue then drops is counted and appears in `dead_letters`, once for each subscriber that
+    taken it over. With `durable` there is no queue for the first client: what nobody was there for stays on disk,
+    and survives a restart. What a queue then drops is counted and appears in `dead_letters`, once for each subscriber that
     does not get it; what a client leaves behind that others got is counted as `unread`.
 
     >>> import tempfile
@@ -191,7 +194,8 @@ class _GrpcChannel(AsyncChannel):
 
         sink = self._sink
         if self._fanout is None:
-            self._fanout = Fanout(sink.queue, sink.spoiled, shared=sink.mode == "competing")
+            shelved = _LOOK if sink.durable is not False else 0.0
+            self._fanout = Fanout(sink.queue, sink.spoiled, shared=sink.mode == "competing", notice=2 * shelved)
             self._encode = _encoder(sink)
         fanout = self._fanout
         methods = handlers(fanout, limit=sink.max_clients, health=sink.health, reflection=sink.reflection)
@@ -200,6 +204,10 @@ class _GrpcChannel(AsyncChannel):
 
     async def write(self, batch: Batch[Alert | Formatted]) -> None:
         assert self._fanout is not None and self._encode is not None
+        if self._sink.durable is not False and not self._fanout.attended:
+            # Nobody is there: on disk is where alerts wait for somebody.
+            batch.keep(_LOOK)
+            return
         for index, item in enumerate(batch.items):
             try:
                 frame = self._encode(item)

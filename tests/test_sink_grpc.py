@@ -129,6 +129,22 @@ def test_what_came_before_waits_for_the_first_client(address: str) -> None:
     assert (stats.received, stats.delivered, stats.depth) == (26, 11, 0)
 
 
+@pytest.mark.parametrize("method", ["sub", "get"])
+def test_durable_alerts_wait_on_disk_for_a_client(address: str, tmp_path: Path, method: str) -> None:
+    """What nobody was there for survives a restart, and goes to the first client, each alert once."""
+    spool = tmp_path / "spool"
+    with serving(address, durable=spool) as sink:
+        feed(sink, alerts(20))
+        eventually(lambda: sink.stats().spooled == 20, "everything to be on disk")
+        sink.close(0.2)
+    with serving(address, durable=spool) as sink, Client(address, method) as client:
+        found = client.expect(20)
+        assert rules(found) == [f"rule {n}" for n in range(20)]
+        eventually(lambda: not sink.stats().spooled, "the spool to be empty")
+        sink.close(5)
+    assert sink.stats().lost == 0
+
+
 def test_get_drains_and_ends_with_ok(address: str) -> None:
     """`get` gives what waits, in order, and ends; the next one gets what came since."""
     with serving(address) as sink:
