@@ -28,7 +28,7 @@ log = logging.getLogger("rxalerts")
 # Calls at a time on one connection.
 _CALLS = 100
 # Calls that a connection may cancel at once, and how many more each second: each costs us more than its client.
-_CANCELLED = 1000
+_CANCELLED = 200
 _CANCELLED_PER_SECOND = 100
 # Seconds that a client has for the first words of HTTP/2.
 _HELLO = 10.0

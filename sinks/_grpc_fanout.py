@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
 from rxalerts.flow.mailbox import Mailbox, Offer
 from rxalerts.sinks._grpc_call import EXHAUSTED, Call, Status
+from rxalerts.sinks._grpc_queue import Frame, Lost, MakeBox, Queue, Shelf, Subscriber, emptied, share
 
 log = logging.getLogger("rxalerts")
 
@@ -22,8 +21,6 @@ _CHUNK = 256
 # The same where several take from one queue, so that each gets its turn.
 _SHARED_CHUNK = 16
 
-# How many bytes of them are joined at once, unless one alert alone is larger.
-_SHARE = 1 << 18
 # What clients of gRPC take in one message unless they are told otherwise.
 _USUAL_LIMIT = 4 << 20
 
@@ -31,65 +28,6 @@ _USUAL_LIMIT = 4 << 20
 UNREAD = "unread"
 
 _NOBODY = "any client of the gRPC service: there was none in time"
-
-# Called with (item, reason, detail) for each alert that somebody does not get.
-Lost = Callable[[Any, str, str], None]
-# Makes a mailbox; given what it calls with (frame, reason), and whether nobody is there to wait for.
-MakeBox = Callable[[Callable[[Any, str], None], bool], Mailbox]
-
-
-class Frame:
-    """An alert and its bytes in the stream, the same for every subscriber."""
-
-    __slots__ = ("data", "item", "spoiled")
-
-    def __init__(self, item: Any, data: bytes) -> None:
-        self.item = item
-        self.data = data
-        # Why the first of its subscribers will not get it.
-        self.spoiled: str | None = None
-
-    @property
-    def priority(self) -> Any:
-        """Return the alert's priority, which the policy drop_lowest looks at."""
-        return self.item.priority
-
-
-@dataclass(frozen=True, slots=True)
-class Subscriber:
-    """What became of the alerts for one client: sent, waiting, dropped because it was too slow."""
-
-    peer: str
-    sent: int
-    waiting: int
-    dropped: int
-
-
-class Shelf:
-    """A queue, and in words who is to empty it."""
-
-    __slots__ = ("box", "owner")
-
-    def __init__(self, make_box: MakeBox, on_drop: Callable[[Frame, str, str], None], owner: str, alone: bool) -> None:
-        self.owner = owner
-        self.box = make_box(lambda frame, reason: on_drop(frame, reason, self.owner), alone)
-
-
-class Queue:
-    """What one subscriber gets (in competing mode, its share of one queue for all)."""
-
-    def __init__(self, shelf: Shelf, call: Call) -> None:
-        self.shelf = shelf
-        self.box = shelf.box
-        self.call = call
-        self.mail = asyncio.Event()
-        # Set whenever there is more room, or nobody left to wait for.
-        self.progress = asyncio.Event()
-        self.gone = False
-        self.idle = False
-        # Woken, in competing mode, and not there yet.
-        self.called = False
-        self.sent = 0
 
 
 class Fanout:
@@ -187,7 +125,7 @@ class Fanout:
             while hand or await self._fill(queue, hand, drain):
                 before = call.sent
                 try:
-                    await call.send(_share(hand))
+                    await call.send(share(hand))
                 finally:
                     self._sent(queue, hand, call.sent - before)
                 # The other clients of this loop have their turn.
@@ -201,7 +139,7 @@ class Fanout:
             shelf = Shelf(self._make_box, self._spoil, call.peer, False)
             if not self.queues:
                 # The first one gets what has been waiting for it.
-                for frame in _emptied(self.waiting.box):
+                for frame in emptied(self.waiting.box):
                     shelf.box.offer(frame)
         queue = Queue(shelf, call)
         self.queues.append(queue)
@@ -255,7 +193,7 @@ class Fanout:
                 self._put_back(hand)
             self._call_next()
             return
-        rest = hand + _emptied(queue.box)
+        rest = hand + emptied(queue.box)
         if self.queues or self._closing:
             for frame in rest:
                 self._spoil(frame, "shutdown" if self._closing else UNREAD, queue.call.peer)
@@ -264,7 +202,7 @@ class Fanout:
 
     def _put_back(self, frames: list[Frame]) -> None:
         """Put alerts in front of those that wait for the next client."""
-        for frame in frames + _emptied(self.waiting.box):
+        for frame in frames + emptied(self.waiting.box):
             self.waiting.box.offer(frame)
         for queue in self.queues:
             queue.mail.set()
@@ -299,27 +237,9 @@ class Fanout:
 
     def abandon(self) -> None:
         """Count what still waits as lost."""
-        for frame in _emptied(self.waiting.box):
+        for frame in emptied(self.waiting.box):
             self._spoil(frame, "shutdown", _NOBODY)
 
     def subscribers(self) -> Iterable[Subscriber]:
         """Tell about every subscriber."""
         return [Subscriber(q.call.peer, q.sent, q.box.waiting, sum(q.box.dropped.values())) for q in list(self.queues)]
-
-
-def _share(hand: list[Frame]) -> bytes:
-    """Join the first alerts in hand, as many as make a good write."""
-    size = count = 0
-    while count < len(hand) and size < _SHARE:
-        size += len(hand[count].data)
-        count += 1
-    return b"".join([frame.data for frame in hand[:count]])
-
-
-def _emptied(box: Mailbox) -> list[Frame]:
-    """Take everything out of a queue."""
-    frames: list[Frame] = []
-    while entries := box.take(box.capacity):
-        box.settle(entries)
-        frames += [entry[0] for entry in entries]
-    return frames

@@ -30,7 +30,8 @@ from rxalerts.sinks._grpc_listen import (
 )
 
 if TYPE_CHECKING:
-    from rxalerts.sinks._grpc_fanout import Fanout, Frame, Subscriber
+    from rxalerts.sinks._grpc_fanout import Fanout
+    from rxalerts.sinks._grpc_queue import Frame, Subscriber
     from rxalerts.sinks._grpc_server import Server
 
 # How many alerts are handed on before the clients have their turn.
@@ -60,9 +61,9 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
     `root_certs` has signed. `reopen` (SIGHUP) reads the certificates anew and drops no connection.
 
     Delivery: an alert counts as delivered when every subscriber's queue, or the one for the first client, has
-    taken it over. With `durable` there is no queue for the first client: what nobody was there for stays on disk,
-    and survives a restart. What a queue then drops is counted and appears in `dead_letters`, once for each subscriber that
-    does not get it; what a client leaves behind that others got is counted as `unread`.
+    taken it over; with `durable` what nobody was there for stays on disk, and survives a restart. What a queue then
+    drops is counted and appears in `dead_letters`, once for each subscriber that does not get it; what a client
+    leaves behind that others got is counted as `unread`.
 
     >>> import tempfile
     >>> with GrpcSink("unix://" + tempfile.mkdtemp() + "/falco.sock", linger=0.1) as sink:
@@ -312,7 +313,7 @@ class _GrpcChannel(AsyncChannel):
 
 def _encoder(sink: GrpcSink) -> Callable[[Alert | Formatted], Frame]:
     from rxalerts.sinks._grpc_call import framed
-    from rxalerts.sinks._grpc_fanout import Frame
+    from rxalerts.sinks._grpc_queue import Frame
     from rxalerts.wire.protobuf import to_message
 
     form = sink.format
