@@ -239,6 +239,19 @@ def test_behind_nginx_with_the_sink_in_front(certs: Certs, tmp_path: Path) -> No
         assert sorted(alert.time_ns for alert in sink.items) == list(range(500))
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["a length", "chunks"])
+def test_a_client_that_leaves_in_the_middle_is_no_news(chunked: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Half a body and the end of the connection: nothing is taken, nothing is logged, and others are served."""
+    kind = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 500"
+    with serving() as served:
+        for _ in range(3):
+            with served.connect() as client:
+                client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + kind + b"\r\n\r\n5\r\n{")
+                assert served.post("", "/ping", "GET").status == 200
+        eventually(lambda: served.post(line(0)).status == 200, "an answer")
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+
+
 def test_what_waits_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small packed bodies that are large when unpacked get 503 while as much as may be is held already."""
     monkeypatch.setattr("rxalerts.sources._http_server._ALL_BODIES", 150_000)

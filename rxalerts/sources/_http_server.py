@@ -241,7 +241,7 @@ class HttpServer:
             self._memory -= size
             if isinstance(error, TimeoutError):
                 raise Refusal(408, f"the body did not come within {self.limits.read_timeout:g} s", last=True) from None
-            if isinstance(error, web.RequestPayloadError):
+            if isinstance(error, (web.RequestPayloadError, ConnectionError)):
                 raise Refusal(400, "the body is cut off or malformed", last=True) from None
             raise
         return b"".join(parts)
