@@ -151,8 +151,9 @@ def test_token() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HTTP_TOKEN", "geheim")
         with serving(token_env="HTTP_TOKEN") as served:
-            for wrong in ("", "Bearer", "Bearer geheim2", "Basic Z2VoZWlt", "Basic x", "geheim", "Bearer ä"):
-                headers = {"Authorization": wrong.encode().decode("latin-1")} if wrong else {}
+            wrongs = ("", "Bearer", "Bearer geheim2", "Basic Z2VoZWlt", "Basic x", "geheim")
+            for wrong in (*wrongs, "Bearer \xff", "Bearer ä".encode().decode("latin-1")):
+                headers = {"Authorization": wrong} if wrong else {}
                 answer = served.post(line(0), **headers)
                 assert answer.status == 401 and answer.headers["www-authenticate"].startswith("Bearer")
             assert served.post(line(0), Authorization="Bearer geheim").status == 200
@@ -160,6 +161,22 @@ def test_token() -> None:
             assert served.post("", "/healthz", "GET").status == 200
             assert rules(served) == ["Rule 0", "Rule 1"]
         assert "geheim" not in repr(served.source)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"a\nb", b"caf\xe9"], ids=["empty", "blank", "lines", "no UTF-8"])
+def test_a_token_that_cannot_be_one_is_refused(tmp_path: Path, content: bytes) -> None:
+    """At the start and at a reopen, without showing it; the one before stays in use."""
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    ends: list[Exception] = []
+    sources.http("127.0.0.1:0", token_file=file).subscribe(on_error=ends.append)
+    eventually(lambda: ends, "the refusal")
+    assert "is empty, has control characters, or is no UTF-8" in str(ends[0])
+    file.write_text("geheim")
+    with serving(token_file=file) as served:
+        file.write_bytes(content)
+        served.source.reopen()
+        assert served.post(line(0), Authorization="Bearer geheim").status == 200
 
 
 def full_sink(capacity: int) -> RecordingSink[Alert]:

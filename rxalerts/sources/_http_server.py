@@ -206,7 +206,8 @@ class HttpServer:
                 value = ""
         elif scheme.lower() != "bearer":
             value = ""
-        if not hmac.compare_digest(value.encode(), token.encode()):
+        # What is no UTF-8 comes as surrogates.
+        if not hmac.compare_digest(value.encode("utf-8", "surrogateescape"), token.encode()):
             raise Refusal(401, "the token is missing or wrong", {"WWW-Authenticate": 'Bearer realm="rxalerts"'})
 
     def _check_memory(self) -> None:
