@@ -46,6 +46,8 @@ def target(url: str) -> Target:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise OptionError("url", f"is no url: {error}") from None
+    if any(char.isspace() or not char.isprintable() for char in text):
+        raise OptionError("url", "has a blank or a control character in it: write %20 for a blank")
     if parts.scheme not in ("http", "https") or not host:
         raise OptionError("url", "must be http://host/… or https://host/…" if text else "is empty: where to post to?")
     name = f"[{host}]" if ":" in host else host

@@ -68,7 +68,8 @@ class Post:
     _options: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._url = URL(self.target.url)
+        # As it was written: a signature in it may be over the very characters.
+        self._url = URL(self.target.url, encoded=self.target.url.isascii())
         self._options = {"allow_redirects": False, "ssl": True if self.context is None else self.context}
         if self.proxy:
             self._options["proxy"] = self.proxy

@@ -260,6 +260,7 @@ def test_template() -> None:
         ({"password_env": "A"}, "username: is empty"),
         ({"url": "ftp://x/"}, "http://host"),
         ({"url": ""}, "url: is empty"),
+        ({"url": "http://h/geheim/a b"}, "url: has a blank"),
         ({"url": "http://u:geheim@[::1/"}, "url: is no url"),
     ],
 )
@@ -268,6 +269,18 @@ def test_options_are_checked(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message) as caught:
         sinks.HttpSink(**{"url": "http://h/", **options})  # type: ignore[arg-type]
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("/a%2Fb%zz?sig=a%2Bb%2F%3D+c&x=1;y", "/a%2Fb%zz?sig=a%2Bb%2F%3D+c&x=1;y"), ("/ä?q=ü", "/%C3%A4?q=%C3%BC")],
+    ids=["as it is", "not ASCII"],
+)
+def test_the_url_is_sent_as_it_is_written(written: str, sent: str) -> None:
+    """Nothing in it is escaped anew: a signature in the query may be over the very characters."""
+    with Endpoint() as endpoint:
+        rxa.run(alerts(1), sinks.HttpSink(endpoint.url.replace("/alerts", written)))
+        assert endpoint.requests[0].path == sent
 
 
 def test_redirects_within_the_origin_are_followed() -> None:
