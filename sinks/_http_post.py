@@ -153,7 +153,7 @@ class Post:
         if told:
             return told
         if isinstance(error, aiohttp.ClientHttpProxyError):
-            return f"the proxy answers HTTP {error.status} {error.message}"
+            return f"the proxy answers HTTP {error.status} {_printable(error.message)}"
         if isinstance(error, aiohttp.ClientProxyConnectionError):
             return f"cannot connect to the proxy: {_words(error.os_error)}"
         if isinstance(error, aiohttp.ClientConnectorError):
