@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import struct
+import zlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -14,10 +16,15 @@ from h2.connection import H2Connection
 log = logging.getLogger("rxalerts")
 
 # Status codes of gRPC.
-OK, NOT_FOUND, EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 5, 8, 12, 13
+OK, DEADLINE_EXCEEDED, NOT_FOUND, EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 4, 5, 8, 12, 13
 
 # Requests are empty or name a service: more than this in waiting is no client of ours.
 _REQUEST_LIMIT = 1 << 16
+# So much is handed to the transport at a time: a client may open its window wide and still read slowly.
+_SHARE = 1 << 16
+
+_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
+_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
 class Status(Exception):
@@ -38,6 +45,16 @@ def framed(message: bytes) -> bytes:
     return struct.pack(">xI", len(message)) + message
 
 
+def seconds(timeout: str | None) -> float | None:
+    """Return what `grpc-timeout` says, in seconds; None without one.
+
+    >>> seconds("1500m"), seconds("2M"), seconds(None)
+    (1.5, 120.0, None)
+    """
+    found = _TIMEOUT.fullmatch(timeout or "")
+    return None if found is None else int(found[1]) * _SECONDS[found[2]]
+
+
 class Wire(Protocol):
     """What a call needs of its connection."""
 
@@ -52,8 +69,9 @@ class Wire(Protocol):
 class Call:
     """One call, as its handler sees it; `sent` counts the bytes of its answer that are on their way."""
 
-    def __init__(self, connection: Wire, stream: int, path: str) -> None:
+    def __init__(self, connection: Wire, stream: int, path: str, timeout: float | None = None) -> None:
         self.path = path
+        self._timeout = timeout
         self.peer = connection.peer
         self.sent = 0
         self.task: asyncio.Task[None] | None = None
@@ -66,6 +84,7 @@ class Call:
         self._half_closed = False
         self._deaf = False
         self._verdict: Status | None = None
+        self._running = False
 
     # -- for the handler ------------------------------------------------------------------------------------
 
@@ -86,7 +105,7 @@ class Call:
 
     async def send(self, data: bytes) -> None:
         """Send framed messages, as fast as the client takes them; cancelled when it has gone."""
-        start = 0
+        start = flushed = 0
         while start < len(data):
             room = self._connection.room(self._stream)
             if room <= 0:
@@ -98,12 +117,17 @@ class Call:
             self._connection.http.send_data(self._stream, piece)
             start += len(piece)
             self.sent += len(piece)
+            if start - flushed >= _SHARE:
+                # The transport says now whether it can take more, and not when all is piled up in it.
+                flushed = start
+                self._connection.flush()
         self._connection.flush()
 
     def end(self, verdict: Status | None = None) -> None:
         """End the call from outside, with OK or another status."""
         self._verdict = verdict or Status(OK, "")
-        if self.task is not None:
+        # A task that is cancelled before its first step never takes one, and nobody would end the stream.
+        if self.task is not None and self._running:
             self.task.cancel()
 
     # -- for the connection ---------------------------------------------------------------------------------
@@ -119,12 +143,19 @@ class Call:
         self._piece += data
         while len(self._piece) >= 5:
             end = 5 + int.from_bytes(self._piece[1:5], "big")
-            if self._piece[0] or end > _REQUEST_LIMIT or len(self._requests) > 1000:
-                self.end(Status(UNIMPLEMENTED if self._piece[0] else EXHAUSTED, "this request cannot be taken"))
+            if end > _REQUEST_LIMIT or len(self._requests) > 1000:
+                self.end(Status(EXHAUSTED, "this request cannot be taken"))
                 return
             if len(self._piece) < end:
                 return
-            self._requests.append(self._piece[5:end])
+            request = self._piece[5:end]
+            if self._piece[0]:
+                try:
+                    request = _inflated(request)
+                except (zlib.error, ValueError) as error:
+                    self.end(Status(INTERNAL, f"a compressed request cannot be read: {error}"))
+                    return
+            self._requests.append(request)
             self._piece = self._piece[end:]
             self._arrived.set()
 
@@ -135,11 +166,16 @@ class Call:
 
     async def run(self, handler: Handler) -> None:
         """Run the handler, then end the stream with the status that came of it."""
-        status = Status(OK, "")
+        status = self._verdict or Status(OK, "")
+        self._running = True
         try:
-            await handler(self)
+            if self._verdict is None:
+                async with asyncio.timeout(self._timeout):
+                    await handler(self)
         except Status as found:
             status = found
+        except TimeoutError:
+            status = Status(DEADLINE_EXCEEDED, "the client's deadline is over")
         except asyncio.CancelledError:
             if self._verdict is None:
                 raise
@@ -148,6 +184,15 @@ class Call:
             log.exception("gRPC: %s failed", self.path)
             status = Status(INTERNAL, f"{type(error).__name__}: {error}")
         self._connection.finish(self._stream, status, self._half_closed)
+
+
+def _inflated(request: bytes) -> bytes:
+    """Unpack a request that came as gzip or deflate, as far as one may be large."""
+    unpacker = zlib.decompressobj(wbits=47)
+    unpacked = unpacker.decompress(request, _REQUEST_LIMIT)
+    if not unpacker.eof:
+        raise ValueError("cut off, or too large")
+    return unpacked
 
 
 Handler = Callable[[Call], Coroutine[Any, Any, None]]

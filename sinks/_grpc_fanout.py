@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
 from rxalerts.flow.mailbox import Mailbox, Offer
 from rxalerts.sinks._grpc_call import EXHAUSTED, Call, Status
+from rxalerts.sinks._grpc_queue import Frame, Lost, MakeBox, Queue, Shelf, Subscriber, emptied, share
 
 log = logging.getLogger("rxalerts")
 
@@ -22,69 +21,13 @@ _CHUNK = 256
 # The same where several take from one queue, so that each gets its turn.
 _SHARED_CHUNK = 16
 
+# What clients of gRPC take in one message unless they are told otherwise.
+_USUAL_LIMIT = 4 << 20
+
 # What the reader of a pipe that has left did not want is no loss; everything else is.
 UNREAD = "unread"
 
 _NOBODY = "any client of the gRPC service: there was none in time"
-
-# Called with (item, reason, detail) for each alert that somebody does not get.
-Lost = Callable[[Any, str, str], None]
-# Makes a mailbox; given what it calls with (frame, reason), and whether nobody is there to wait for.
-MakeBox = Callable[[Callable[[Any, str], None], bool], Mailbox]
-
-
-class Frame:
-    """An alert and its bytes in the stream, the same for every subscriber."""
-
-    __slots__ = ("data", "item", "spoiled")
-
-    def __init__(self, item: Any, data: bytes) -> None:
-        self.item = item
-        self.data = data
-        # Why the first of its subscribers will not get it.
-        self.spoiled: str | None = None
-
-    @property
-    def priority(self) -> Any:
-        """Return the alert's priority, which the policy drop_lowest looks at."""
-        return self.item.priority
-
-
-@dataclass(frozen=True, slots=True)
-class Subscriber:
-    """What became of the alerts for one client: sent, waiting, dropped because it was too slow."""
-
-    peer: str
-    sent: int
-    waiting: int
-    dropped: int
-
-
-class Shelf:
-    """A queue, and in words who is to empty it."""
-
-    __slots__ = ("box", "owner")
-
-    def __init__(self, make_box: MakeBox, on_drop: Callable[[Frame, str, str], None], owner: str, alone: bool) -> None:
-        self.owner = owner
-        self.box = make_box(lambda frame, reason: on_drop(frame, reason, self.owner), alone)
-
-
-class Queue:
-    """What one subscriber gets (in competing mode, its share of one queue for all)."""
-
-    def __init__(self, shelf: Shelf, call: Call) -> None:
-        self.shelf = shelf
-        self.box = shelf.box
-        self.call = call
-        self.mail = asyncio.Event()
-        # Set whenever there is more room, or nobody left to wait for.
-        self.progress = asyncio.Event()
-        self.gone = False
-        self.idle = False
-        # Woken, in competing mode, and not there yet.
-        self.called = False
-        self.sent = 0
 
 
 class Fanout:
@@ -94,12 +37,15 @@ class Fanout:
         make_box: makes a queue with the policy of the sink's options.
         on_lost: called for each alert that a subscriber does not get.
         shared: competing mode.
+        notice: seconds that `get` waits for alerts which are brought when somebody is there, and not before.
     """
 
-    def __init__(self, make_box: MakeBox, on_lost: Lost, *, shared: bool) -> None:
+    def __init__(self, make_box: MakeBox, on_lost: Lost, *, shared: bool, notice: float = 0.0) -> None:
         self._make_box = make_box
         self._on_lost = on_lost
         self._shared = shared
+        self._notice = notice
+        self._fetching = 0
         self._closing = False
         self.queues: list[Queue] = []
         self.waiting = Shelf(make_box, self._spoil, _NOBODY, not shared)
@@ -154,17 +100,32 @@ class Fanout:
         for entry in entries:
             self._spoil(entry[0], "overflow", _NOBODY)
 
+    @property
+    def attended(self) -> bool:
+        """Whether there is anybody to hand alerts to."""
+        return bool(self.queues or self._fetching)
+
     # -- clients come and go --------------------------------------------------------------------------------
 
-    async def serve(self, call: Call, *, drain: bool) -> None:
+    async def fetch(self, call: Call) -> None:
+        """Send one client the alerts that wait."""
+        self._fetching += 1
+        try:
+            if not self.waiting.box.waiting:
+                await asyncio.sleep(self._notice)
+            await self.serve(call, drain=True)
+        finally:
+            self._fetching -= 1
+
+    async def serve(self, call: Call, *, drain: bool = False) -> None:
         """Send alerts to one client: those that wait (`drain`), or all until it goes or the sink closes."""
         queue = Queue(self.waiting, call) if drain else self._join(call)
         hand: list[Frame] = []
         try:
-            while await self._fill(queue, hand, drain):
+            while hand or await self._fill(queue, hand, drain):
                 before = call.sent
                 try:
-                    await call.send(b"".join([frame.data for frame in hand]))
+                    await call.send(share(hand))
                 finally:
                     self._sent(queue, hand, call.sent - before)
                 # The other clients of this loop have their turn.
@@ -178,7 +139,7 @@ class Fanout:
             shelf = Shelf(self._make_box, self._spoil, call.peer, False)
             if not self.queues:
                 # The first one gets what has been waiting for it.
-                for frame in _emptied(self.waiting.box):
+                for frame in emptied(self.waiting.box):
                     shelf.box.offer(frame)
         queue = Queue(shelf, call)
         self.queues.append(queue)
@@ -221,6 +182,9 @@ class Fanout:
         """Let a client go: what it did not get waits for the next one, if there is none who got it."""
         queue.gone = True
         queue.progress.set()
+        if hand and len(hand[0].data) > _USUAL_LIMIT and not self._closing:
+            # Most likely it left because of this one, and so would the next client, and the one after it.
+            self._spoil(hand.pop(0), "rejected", f"{queue.call.peer}, which left: it is larger than clients take")
         if queue in self.queues:
             self.queues.remove(queue)
             log.info("gRPC: %s left after %d alerts; %d subscribers", queue.call.peer, queue.sent, len(self.queues))
@@ -229,7 +193,7 @@ class Fanout:
                 self._put_back(hand)
             self._call_next()
             return
-        rest = hand + _emptied(queue.box)
+        rest = hand + emptied(queue.box)
         if self.queues or self._closing:
             for frame in rest:
                 self._spoil(frame, "shutdown" if self._closing else UNREAD, queue.call.peer)
@@ -238,7 +202,7 @@ class Fanout:
 
     def _put_back(self, frames: list[Frame]) -> None:
         """Put alerts in front of those that wait for the next client."""
-        for frame in frames + _emptied(self.waiting.box):
+        for frame in frames + emptied(self.waiting.box):
             self.waiting.box.offer(frame)
         for queue in self.queues:
             queue.mail.set()
@@ -257,11 +221,11 @@ class Fanout:
     # -- the end --------------------------------------------------------------------------------------------
 
     async def close(self, linger: float) -> None:
-        """Let the subscribers take what waits, until none of them has taken anything for `linger` seconds."""
+        """Let the subscribers, or a first one that comes, take what waits: until nobody has for `linger` seconds."""
         self._closing = True
         loop = asyncio.get_running_loop()
         sent, deadline = -1, 0.0
-        while self.queues:
+        while self.queues or self.waiting.box.waiting:
             now = sum(queue.call.sent for queue in self.queues)
             if now != sent:
                 sent, deadline = now, loop.time() + linger
@@ -273,18 +237,9 @@ class Fanout:
 
     def abandon(self) -> None:
         """Count what still waits as lost."""
-        for frame in _emptied(self.waiting.box):
+        for frame in emptied(self.waiting.box):
             self._spoil(frame, "shutdown", _NOBODY)
 
     def subscribers(self) -> Iterable[Subscriber]:
         """Tell about every subscriber."""
         return [Subscriber(q.call.peer, q.sent, q.box.waiting, sum(q.box.dropped.values())) for q in list(self.queues)]
-
-
-def _emptied(box: Mailbox) -> list[Frame]:
-    """Take everything out of a queue."""
-    frames: list[Frame] = []
-    while entries := box.take(box.capacity):
-        box.settle(entries)
-        frames += [entry[0] for entry in entries]
-    return frames

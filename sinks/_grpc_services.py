@@ -1,7 +1,7 @@
 """The methods that a client can call: alerts, version, and on request health and reflection.
 
 The messages of health and reflection are a string or two: written by hand, so that they cannot collide in protobuf's
-pool with the packages that an application may use for them.
+pool with the packages that an application may use for them. Reflection describes every service that it lists.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from google.protobuf import timestamp_pb2
-from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
 from rxalerts._version import __version__
 from rxalerts.sinks._grpc_call import EXHAUSTED, NOT_FOUND, Call, Handler, Status, framed
@@ -34,11 +34,11 @@ def handlers(fanout: Fanout, *, limit: int, health: bool, reflection: bool) -> d
         call.ignore_requests()
         if len(fanout.queues) >= limit:
             raise Status(EXHAUSTED, f"there are {limit} subscribers already (max_clients)")
-        await fanout.serve(call, drain=False)
+        await fanout.serve(call)
 
     async def get(call: Call) -> None:
         call.ignore_requests()
-        await fanout.serve(call, drain=True)
+        await fanout.fetch(call)
 
     found: dict[str, Handler] = {f"/{OUTPUTS}/sub": sub, f"/{OUTPUTS}/get": get, f"/{VERSION}/version": _version}
     services = [OUTPUTS, VERSION]
@@ -47,7 +47,6 @@ def handlers(fanout: Fanout, *, limit: int, health: bool, reflection: bool) -> d
         found[f"/{_HEALTH}/Check"] = _check(services)
         found[f"/{_HEALTH}/Watch"] = _watch(services)
     if reflection:
-        services += _REFLECTION
         for name in _REFLECTION:
             found[f"/{name}/ServerReflectionInfo"] = _reflect(services)
     return found
@@ -107,28 +106,52 @@ def _answer(asked: dict[int, str], services: list[str]) -> bytes:
     file = _FILES.get(asked[3]) if 3 in asked else _file_with(asked.get(4, ""))
     if file is None:
         return _field(7, b"\x08" + bytes((NOT_FOUND,)) + _field(2, b"not found"))
-    return _field(4, b"".join(_field(1, one.serialized_pb) for one in _with_imports(file)))
+    return _field(4, b"".join(_field(1, one.SerializeToString()) for one in _with_imports(file)))
 
 
-_FILES: dict[str, FileDescriptor] = {
-    module.DESCRIPTOR.name: module.DESCRIPTOR for module in (outputs_pb2, schema_pb2, version_pb2, timestamp_pb2)
-}
+def _health_file() -> FileDescriptorProto:
+    """Return what grpc/health/v1/health.proto says."""
+    file = FileDescriptorProto(name="grpc/health/v1/health.proto", package="grpc.health.v1", syntax="proto3")
+    once, enum = FieldDescriptorProto.LABEL_OPTIONAL, FieldDescriptorProto.TYPE_ENUM
+    request = file.message_type.add(name="HealthCheckRequest")
+    request.field.add(name="service", number=1, label=once, type=FieldDescriptorProto.TYPE_STRING)
+    response = file.message_type.add(name="HealthCheckResponse")
+    status = response.enum_type.add(name="ServingStatus")
+    for number, name in enumerate(("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")):
+        status.value.add(name=name, number=number)
+    kind = ".grpc.health.v1.HealthCheckResponse"
+    response.field.add(name="status", number=1, label=once, type=enum, type_name=f"{kind}.ServingStatus")
+    service = file.service.add(name="Health")
+    for name, streams in (("Check", False), ("Watch", True)):
+        method = service.method.add(name=name, output_type=kind, server_streaming=streams)
+        method.input_type = ".grpc.health.v1.HealthCheckRequest"
+    return file
 
 
-def _file_with(symbol: str) -> FileDescriptor | None:
+def _known_files() -> dict[str, FileDescriptorProto]:
+    files = [_health_file()]
+    for module in (outputs_pb2, schema_pb2, version_pb2, timestamp_pb2):
+        files.append(FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb))
+    return {file.name: file for file in files}
+
+
+_FILES = _known_files()
+
+
+def _file_with(symbol: str) -> FileDescriptorProto | None:
     for file in _FILES.values():
-        names = (*file.services_by_name, *file.message_types_by_name, *file.enum_types_by_name)
-        for name in names:
+        names = [one.name for one in file.service] + [one.name for one in file.message_type]
+        for name in names + [one.name for one in file.enum_type]:
             full = f"{file.package}.{name}"
             if symbol == full or symbol.startswith(f"{full}."):
                 return file
     return None
 
 
-def _with_imports(file: FileDescriptor) -> Iterator[FileDescriptor]:
+def _with_imports(file: FileDescriptorProto) -> Iterator[FileDescriptorProto]:
     yield file
-    for other in file.dependencies:
-        yield from _with_imports(other)
+    for name in file.dependency:
+        yield from _with_imports(_FILES[name])
 
 
 # -- protobuf by hand -----------------------------------------------------------------------------------------

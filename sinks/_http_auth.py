@@ -46,6 +46,8 @@ def target(url: str) -> Target:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise OptionError("url", f"is no url: {error}") from None
+    if any(char.isspace() or not char.isprintable() for char in text):
+        raise OptionError("url", "has a blank or a control character in it: write %20 for a blank")
     if parts.scheme not in ("http", "https") or not host:
         raise OptionError("url", "must be http://host/… or https://host/…" if text else "is empty: where to post to?")
     name = f"[{host}]" if ":" in host else host
@@ -103,9 +105,15 @@ def proxy_for(place: Target) -> str | None:
     import urllib.request
 
     proxies = urllib.request.getproxies_environment()
-    if not proxies or urllib.request.proxy_bypass(place.host):
+    if not proxies or urllib.request.proxy_bypass(urlsplit(place.url).netloc):
         return None
     found = proxies.get("https" if place.secure else "http") or proxies.get("all")
     if found and "://" not in found:
         found = f"http://{found}"
+    if found and not found.lower().startswith(("http://", "https://")):
+        kind = found.partition("://")[0]
+        raise Fatal(
+            f"the environment asks for a {kind} proxy (https_proxy, http_proxy, all_proxy): only http:// and https:// "
+            f"ones can be used; to go without, add {place.host} to no_proxy"
+        )
     return found or None

@@ -20,7 +20,11 @@ BIG: Final = 1 << 16
 
 
 class Refused(Exception):
-    """The endpoint will never take this body."""
+    """The endpoint will never take this body; `for_all`: whichever alerts are in it."""
+
+    def __init__(self, reason: str, *, for_all: bool = False) -> None:
+        super().__init__(reason)
+        self.for_all = for_all
 
 
 class TimedOut(Retryable):

@@ -229,7 +229,7 @@ class HttpChannel(AsyncChannel):
         try:
             await self._send(group)
         except Refused as error:
-            self._refused(group, str(error))
+            self._refused(group, error)
         except Exception as error:
             known = isinstance(error, (SinkFault, OSError))
             # Whatever else it is, it is not the alert's fault: better sent again than refused.
@@ -240,10 +240,11 @@ class HttpChannel(AsyncChannel):
                 job.finish()
             self._news = True
 
-    def _refused(self, group: list[Job], reason: str) -> None:
+    def _refused(self, group: list[Job], error: Refused) -> None:
         """Look for the culprit in halves: the other alerts of the request are not to blame."""
-        if len(group) == 1:
-            group[0].finish(reason)
+        if len(group) == 1 or error.for_all:
+            for job in group:
+                job.finish(str(error))
             self._news = True
             return
         half = len(group) // 2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
+import os
 import ssl
 import sys
 import time
@@ -38,7 +40,8 @@ _MAX_AFTER = 3600.0
 # aiohttp warns about longer bodies unless they come as a file.
 _AS_FILE = 1 << 20
 
-_AGAIN = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
+# What the whole request is refused for, whichever alerts are in it: no use to look for a culprit.
+_FOR_ALL = (401, 404, 405, 407, 410, 415)
 
 
 @dataclass
@@ -60,11 +63,13 @@ class Post:
     context: ssl.SSLContext | None
     proxy: str | None
     echo: bool
+    _answered: bool = field(default=False, init=False)
     _url: URL = field(init=False)
     _options: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._url = URL(self.target.url)
+        # As it was written: a signature in it may be over the very characters.
+        self._url = URL(self.target.url, encoded=self.target.url.isascii())
         self._options = {"allow_redirects": False, "ssl": True if self.context is None else self.context}
         if self.proxy:
             self._options["proxy"] = self.proxy
@@ -76,7 +81,9 @@ class Post:
         try:
             try:
                 await self._follow(body, headers)
-            except _AGAIN:
+            except (aiohttp.ClientError, OSError) as error:
+                if not (self._answered and _hung_up(error)):
+                    raise
                 # Most likely the endpoint closed an idle connection just when we used it.
                 await self._follow(body, headers)
         except TimeoutError:
@@ -93,6 +100,7 @@ class Post:
             data: Any = body if len(body) < _AS_FILE else io.BytesIO(body)
             async with self.session.post(url, data=data, headers=headers, **self._options) as response:
                 status = response.status
+                self._answered = True
                 if 200 <= status < 300:
                     await self._taken(response)
                     return
@@ -118,11 +126,11 @@ class Post:
             async with asyncio.timeout(_PATIENCE):
                 text = await _read(response)
         status = response.status
-        reason = f"{self.target.shown}: HTTP {status} {response.reason or ''}".rstrip()
+        reason = f"{self.target.shown}: HTTP {status} {_printable(response.reason or '')}".rstrip()
         if text:
             reason += f": {_quote(text)}"
         if 400 <= status < 500 and status not in _LATER:
-            raise Refused(reason)
+            raise Refused(reason, for_all=status in _FOR_ALL)
         raise Retryable(reason, after=retry_after(response.headers.get("Retry-After")))
 
     def _moved(self, url: URL, response: aiohttp.ClientResponse) -> URL:
@@ -140,21 +148,46 @@ class Post:
             )
         return there
 
-    @staticmethod
-    def _explain(error: Exception) -> str:
+    def _explain(self, error: Exception) -> str:
         told = tls.explain(error)
         if told:
             return told
         if isinstance(error, aiohttp.ClientHttpProxyError):
-            return f"the proxy answers HTTP {error.status} {error.message}"
+            return f"the proxy answers HTTP {error.status} {_printable(error.message)}"
         if isinstance(error, aiohttp.ClientProxyConnectionError):
-            return f"cannot connect to the proxy: {error.os_error.strerror or error.os_error}"
+            return f"cannot connect to the proxy: {_words(error.os_error)}"
         if isinstance(error, aiohttp.ClientConnectorError):
-            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+            return f"cannot connect: {_words(error.os_error)}"
+        if isinstance(error, aiohttp.ClientResponseError):
+            # Its own text has the whole url in it, and lines of what was received.
+            return f"does not answer as HTTP does: {_printable(error.message)}"
         if isinstance(error, aiohttp.ServerDisconnectedError):
             return "closed the connection without an answer"
-        text = str(error)
+        if isinstance(error, aiohttp.ClientOSError):
+            return _words(error) if error.errno else "the connection was closed while the request was sent"
+        # Some of them name the whole url.
+        text = _printable(str(error).replace(str(self._url), self.target.shown))
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _hung_up(error: Exception) -> bool:
+    """Tell whether the connection was closed before any answer came."""
+    if isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)):
+        return True
+    # No number: aiohttp itself found the connection closed when it was about to send.
+    return isinstance(error, aiohttp.ClientOSError) and error.errno in (errno.ECONNRESET, errno.EPIPE, None)
+
+
+def _words(error: OSError) -> str:
+    """Return what the system says; asyncio has other words for it in which the reason is a number."""
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
+
+
+def _printable(text: str) -> str:
+    """Return what a stranger sent as one line of at most 200 characters, none of which moves a cursor."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text[:_QUOTED]).split())
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

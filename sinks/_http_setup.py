@@ -27,6 +27,7 @@ class Setup:
         self._sink = sink
         self._headers: Mapping[str, str] = {}
         self._context: ssl.SSLContext | None = None
+        self._proxy: str | None = None
         self._tls = ClientTls()
         self._seen = b""
         self._warned = False
@@ -42,9 +43,10 @@ class Setup:
         if authorization is not None:
             headers["Authorization"] = authorization
         headers.update(sink.headers)
+        proxy = proxy_for(sink.target)
         if sink.target.secure:
             self._read_certificates()
-        self._headers = headers
+        self._headers, self._proxy = headers, proxy
 
     def _read_certificates(self) -> None:
         """Make a new context if a file has changed; otherwise the old one is kept, and its connections with it."""
@@ -76,5 +78,4 @@ class Setup:
         """Return what sends requests over these connections, with what was read last."""
         from rxalerts.sinks._http_post import Post
 
-        target = self._sink.target
-        return Post(session, target, self._headers, self._context, proxy_for(target), self._sink.echo)
+        return Post(session, self._sink.target, self._headers, self._context, self._proxy, self._sink.echo)

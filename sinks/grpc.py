@@ -30,11 +30,14 @@ from rxalerts.sinks._grpc_listen import (
 )
 
 if TYPE_CHECKING:
-    from rxalerts.sinks._grpc_fanout import Fanout, Frame, Subscriber
+    from rxalerts.sinks._grpc_fanout import Fanout
+    from rxalerts.sinks._grpc_queue import Frame, Subscriber
     from rxalerts.sinks._grpc_server import Server
 
 # How many alerts are handed on before the clients have their turn.
 _TURN = 64
+# How often a durable sink without a client looks whether one has come, in seconds.
+_LOOK = 0.1
 # Connections that have not subscribed (yet) beside those that have.
 _SPARE = 16
 # Seconds that a connection gets for its TLS handshake, and at the end for its last bytes.
@@ -58,8 +61,9 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
     `root_certs` has signed. `reopen` (SIGHUP) reads the certificates anew and drops no connection.
 
     Delivery: an alert counts as delivered when every subscriber's queue, or the one for the first client, has
-    taken it over. What a queue then drops is counted and appears in `dead_letters`, once for each subscriber that
-    does not get it; what a client leaves behind that others got is counted as `unread`.
+    taken it over; with `durable` what nobody was there for stays on disk, and survives a restart. What a queue then
+    drops is counted and appears in `dead_letters`, once for each subscriber that does not get it; what a client
+    leaves behind that others got is counted as `unread`.
 
     >>> import tempfile
     >>> with GrpcSink("unix://" + tempfile.mkdtemp() + "/falco.sock", linger=0.1) as sink:
@@ -144,12 +148,15 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
         """Return the counts: an alert that somebody did not get counts as dropped, one that waits as depth."""
         stats = super().stats()
         spoiled, waiting = self._service.not_taken()
+        delivered = max(0, stats.delivered - sum(spoiled.values()) - waiting)
+        rejected = stats.rejected + spoiled.pop("rejected", 0)
         dropped = dict(stats.dropped)
         for reason, count in spoiled.items():
             if count:
                 dropped[reason] = dropped.get(reason, 0) + count
-        delivered = max(0, stats.delivered - sum(spoiled.values()) - waiting)
-        return dataclasses.replace(stats, delivered=delivered, dropped=dropped, depth=stats.depth + waiting)
+        return dataclasses.replace(
+            stats, delivered=delivered, rejected=rejected, dropped=dropped, depth=stats.depth + waiting
+        )
 
     def queue(self, on_drop: Callable[[Any, str], None], alone: bool) -> Mailbox:
         """Return a queue for a subscriber; `alone`: for the time without any, when nobody can be waited for."""
@@ -162,8 +169,8 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
 
     def spoiled(self, item: Alert | Formatted, reason: str, detail: str) -> None:
         """Put an alert that a subscriber does not get to the dead letters."""
-        if self._dead.observed:
-            self._dead.emit(DeadLetter(item, reason, detail, 0, time.time()))
+        if self._dead.observed or self._dead_box is not None:
+            self._bury(DeadLetter(item, reason, detail, 0, time.time()), lambda: None)
 
 
 class _GrpcChannel(AsyncChannel):
@@ -188,7 +195,8 @@ class _GrpcChannel(AsyncChannel):
 
         sink = self._sink
         if self._fanout is None:
-            self._fanout = Fanout(sink.queue, sink.spoiled, shared=sink.mode == "competing")
+            shelved = _LOOK if sink.durable is not False else 0.0
+            self._fanout = Fanout(sink.queue, sink.spoiled, shared=sink.mode == "competing", notice=2 * shelved)
             self._encode = _encoder(sink)
         fanout = self._fanout
         methods = handlers(fanout, limit=sink.max_clients, health=sink.health, reflection=sink.reflection)
@@ -197,6 +205,10 @@ class _GrpcChannel(AsyncChannel):
 
     async def write(self, batch: Batch[Alert | Formatted]) -> None:
         assert self._fanout is not None and self._encode is not None
+        if self._sink.durable is not False and not self._fanout.attended:
+            # Nobody is there: on disk is where alerts wait for somebody.
+            batch.keep(_LOOK)
+            return
         for index, item in enumerate(batch.items):
             try:
                 frame = self._encode(item)
@@ -222,18 +234,20 @@ class _GrpcChannel(AsyncChannel):
             old.close()
 
     async def close(self) -> None:
-        self._stop_listening()
         fanout, server, self._server = self._fanout, self._server, None
         if fanout is None or server is None:
+            self._stop_listening()
             return
         # After a failure it is opened again, and the alerts wait for that; otherwise this is the end.
         final = self._sink.state in (State.DRAINING, State.FAILED, State.CLOSED)
         try:
             if final:
                 await fanout.close(self._sink.linger)
+            self._stop_listening()
             await server.close(max(_GOODBYE, self._sink.linger) if final else _GOODBYE)
         finally:
             # What is cut off here, because time ran out, counts its own alerts as it goes.
+            self._stop_listening()
             server.abort()
             if final:
                 fanout.abandon()
@@ -255,7 +269,7 @@ class _GrpcChannel(AsyncChannel):
         log.info("%s: serving on %s", self._sink.name, self.address)
 
     async def _accept(self, listener: Listener) -> asyncio.Server:
-        from rxalerts.sinks._grpc_server import Connection
+        from rxalerts.sinks._grpc_connection import Connection
 
         sink, server = self._sink, self._server
         assert server is not None
@@ -299,7 +313,7 @@ class _GrpcChannel(AsyncChannel):
 
 def _encoder(sink: GrpcSink) -> Callable[[Alert | Formatted], Frame]:
     from rxalerts.sinks._grpc_call import framed
-    from rxalerts.sinks._grpc_fanout import Frame
+    from rxalerts.sinks._grpc_queue import Frame
     from rxalerts.wire.protobuf import to_message
 
     form = sink.format

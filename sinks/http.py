@@ -38,8 +38,9 @@ class HttpSink(AsyncSink[Alert | Formatted]):
 
     2xx: delivered. 408, 425, 429, 5xx and failed connections: retried with backoff, not before `Retry-After`.
     Other 4xx: the alert goes to the dead letters with the beginning of the response; a batch is halved until the
-    culprit is found. Redirects are followed, as POST, within the same origin only. A request that times out is
-    repeated up to `max_consecutive_timeouts` times in a row.
+    culprit is found, unless it is refused for all of it (401, 404, 405, 407, 410, 415). Redirects are followed, as
+    POST, within the same origin only. A request that times out is repeated up to `max_consecutive_timeouts` times in
+    a row.
 
     The circuit breaker is the sink's retry: after a failure it is open (state `backoff`: nothing is sent), then
     half open (one alert probes the endpoint), then closed again; `circuit` tells which, and each change is logged.

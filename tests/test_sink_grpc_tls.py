@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool
 
 from rxalerts import Alert
 from rxalerts._version import __version__
@@ -168,15 +168,20 @@ def test_health(channel: Any) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_reflection(channel: Any, version: str) -> None:
-    """It lists the services, and gives the files of a symbol with what they import."""
-    questions = [b"\x3a\x00", b"\x22\x15falco.outputs.service", b"\x22\x01x"]
-    call = channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")(iter(questions))
-    services, files, missing = list(call)
-    assert b"falco.outputs.service" in services and b"falco.version.service" in services
+    """It lists the services, and gives the files of each, with what they import."""
+    path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+    names = (b"falco.outputs.service", b"falco.version.service", b"grpc.health.v1.Health")
+    questions = [b"\x3a\x00", b"\x22\x01x", *(b"\x22" + bytes((len(name),)) + name for name in names)]
+    services, missing, *files = list(channel.stream_stream(path)(iter(questions)))
+    assert all(name in services for name in names) and b"reflection" not in services
     assert b"not found" in missing
     # Field 4 of the answer holds the files, each as field 1.
-    answer = descriptor_pb2.FileDescriptorProto.FromString(first_file(files))
-    assert [method.name for method in answer.service[0].method] == ["sub", "get"]
+    answers = [descriptor_pb2.FileDescriptorProto.FromString(first_file(file)) for file in files]
+    methods = [[method.name for method in answer.service[0].method] for answer in answers]
+    assert methods == [["sub", "get"], ["version"], ["Check", "Watch"]]
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(answers[2])
+    assert pool.FindMethodByName("grpc.health.v1.Health.Watch").input_type.fields_by_name["service"].number == 1
 
 
 def first_file(answer: bytes) -> bytes:

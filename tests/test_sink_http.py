@@ -218,6 +218,19 @@ def test_a_refused_batch_is_halved_until_the_culprit_is_found() -> None:
     assert (report.sinks["http"].rejected, report.sinks["http"].delivered) == (1, 15)
 
 
+def test_a_batch_that_is_refused_as_a_whole_is_sent_once() -> None:
+    """A wrong path or password is no alert's fault: all go to the dead letters, without a search in halves."""
+    asked: list[str] = []
+
+    def script(request: Request) -> Reply:
+        asked.append(request.path)
+        return Reply(401)
+
+    with Endpoint(script) as endpoint:
+        report = rxa.run(alerts(16), sinks.HttpSink(endpoint.url, format="json", batch="ndjson", batch_count=16))
+    assert (report.sinks["http"].rejected, len(asked)) == (16, 1)
+
+
 def test_template() -> None:
     """Slack's body without a program in between; values are escaped."""
     alert = Alert("R", "error", 'a "quoted"\nline', {"proc.name": "sh", "n": 3}, tags=["t"], time=0, hostname="h")
@@ -247,6 +260,7 @@ def test_template() -> None:
         ({"password_env": "A"}, "username: is empty"),
         ({"url": "ftp://x/"}, "http://host"),
         ({"url": ""}, "url: is empty"),
+        ({"url": "http://h/geheim/a b"}, "url: has a blank"),
         ({"url": "http://u:geheim@[::1/"}, "url: is no url"),
     ],
 )
@@ -255,6 +269,18 @@ def test_options_are_checked(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message) as caught:
         sinks.HttpSink(**{"url": "http://h/", **options})  # type: ignore[arg-type]
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("/a%2Fb%zz?sig=a%2Bb%2F%3D+c&x=1;y", "/a%2Fb%zz?sig=a%2Bb%2F%3D+c&x=1;y"), ("/ä?q=ü", "/%C3%A4?q=%C3%BC")],
+    ids=["as it is", "not ASCII"],
+)
+def test_the_url_is_sent_as_it_is_written(written: str, sent: str) -> None:
+    """Nothing in it is escaped anew: a signature in the query may be over the very characters."""
+    with Endpoint() as endpoint:
+        rxa.run(alerts(1), sinks.HttpSink(endpoint.url.replace("/alerts", written)))
+        assert endpoint.requests[0].path == sent
 
 
 def test_redirects_within_the_origin_are_followed() -> None:

@@ -71,6 +71,59 @@ def test_an_idle_connection_that_was_closed_is_no_failure() -> None:
     assert endpoint.connections == 5
 
 
+@pytest.mark.parametrize("how", ["reset", "raw"])
+def test_only_a_kept_connection_is_worth_a_second_try(how: str) -> None:
+    """Hung up on when it may have been idle too long: again at once. On a new connection: a failure, sent once."""
+    with Endpoint(replies(Reply(), Reply(how=how))) as endpoint, sinks.HttpSink(endpoint.url) as sink:
+        for alert in alerts(2):
+            sink.on_next(alert)
+            assert sink.flush(10)
+        assert sink.stats().failures == sink.stats().retried == 0
+    asked: list[str] = []
+
+    def script(request: Request) -> Reply:
+        asked.append(request.path)
+        return Reply(how=how)
+
+    with Endpoint(script) as endpoint:
+        rxa.run(alerts(1), sinks.HttpSink(endpoint.url, retry=Retry(attempts=1)))
+    assert len(asked) == 1
+
+
+def test_a_kept_connection_that_hangs_is_not_asked_twice_by_us() -> None:
+    """A request that timed out may have been taken: only max_consecutive_timeouts repeats it."""
+    asked: list[str] = []
+
+    def script(request: Request) -> Reply:
+        asked.append(request.path)
+        return Reply() if len(asked) == 1 else Reply(how="hang")
+
+    with Endpoint(script) as endpoint:
+        retry = Retry(attempts=1)
+        rxa.run(alerts(2), sinks.HttpSink(endpoint.url, timeout=0.2, max_consecutive_timeouts=0, retry=retry))
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\x1b[2J\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 500 \x1b[31mred\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["no HTTP", "no length", "no chunk", "a hostile reason"],
+)
+def test_what_is_no_http_is_told_in_one_harmless_line(answer: bytes) -> None:
+    """Neither the secrets of our url nor what a stranger sent get into the log as they are."""
+    with Endpoint(lambda request: Reply(body=answer, how="raw")) as endpoint:
+        url = f"{endpoint.url}/SECRET?key=SECRET".replace("//", "//me:SECRET@")
+        report = rxa.run(alerts(1), sinks.HttpSink(url, retry=Retry(attempts=1)))
+    told = report.sinks["http"].last_error or ""
+    assert f"127.0.0.1:{endpoint.port}/alerts" in told
+    assert "SECRET" not in told and told.isprintable()
+
+
 @pytest.mark.parametrize("how", ["drip", "head"])
 def test_a_slow_body_behind_a_200_does_not_undo_it(how: str) -> None:
     """The status has said that the alert is taken: no double, and no waiting for the rest."""
@@ -188,9 +241,15 @@ def test_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         rxa.run(alerts(1), sinks.HttpSink(proxy.url))
         assert asked[1:] == ["/alerts"]
+        monkeypatch.setenv("no_proxy", f"127.0.0.1:{proxy.port}")
+        rxa.run(alerts(1), sinks.HttpSink(proxy.url))
+        assert asked[2:] == ["/alerts"]
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     report = rxa.run(alerts(1), sinks.HttpSink("http://falco.invalid/", retry=Retry(initial=0.01, attempts=1)))
-    assert "cannot connect to the proxy" in (report.sinks["http"].last_error or "")
+    assert "cannot connect to the proxy: Connection refused" in (report.sinks["http"].last_error or "")
+    monkeypatch.setenv("http_proxy", "socks5://me:SECRET@127.0.0.1:1")
+    told = rxa.run(alerts(1), sinks.HttpSink("http://falco.invalid/")).sinks["http"].last_error or ""
+    assert "asks for a socks5 proxy" in told and "SECRET" not in told
 
 
 @pytest.mark.real

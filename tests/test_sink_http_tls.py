@@ -173,3 +173,20 @@ def test_old_versions_of_tls_are_not_spoken(certs: Certs) -> None:
     """1.2 is the oldest, on both sides."""
     contexts = [tls.ClientTls(ca_cert=certs.ca).context(), tls.server_context(certs.server.cert, certs.server.key)]
     assert [context.minimum_version for context in contexts] == [ssl.TLSVersion.TLSv1_2] * 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "before 1.2"),
+        ("UNSUPPORTED_PROTOCOL", "before 1.2"),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", "(set mtls, client_cert and client_key), or has no cipher"),
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "set mtls"),
+        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "renew client_cert"),
+        ("TLSV1_ALERT_UNKNOWN_CA", "does not accept our client certificate"),
+        ("TLSV1_ALERT_INTERNAL_ERROR", "the TLS handshake failed: "),
+    ],
+)
+def test_what_a_server_says_in_a_handshake_is_put_into_words(reason: str, words: str) -> None:
+    """Each alert of TLS says what is wrong, and what to set where something can be set."""
+    assert words in (tls.explain(ssl.SSLError(1, f"[SSL: {reason}]")) or "")

@@ -22,6 +22,7 @@ from rxalerts.sinks import CollectSink, GrpcSink
 from rxalerts.testing import RecordingSink, check_source, eventually
 from tests.support.certs import Pair, make_certs
 from tests.support.falco_client import FalcoServer
+from tests.support.http_clients import serving
 
 ROOT = Path(__file__).parent.parent
 QUICK = Retry(initial=0.01, maximum=0.05)
@@ -122,9 +123,10 @@ def test_it_asks_for_what_comes_later(falco: Callable[..., FalcoServer], tmp_pat
     assert server.requests >= 2
 
 
-def test_it_comes_back_when_the_stream_breaks(falco: Callable[..., FalcoServer], tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["broken on purpose", ""], ids=["with a reason", "without a word"])
+def test_it_comes_back_when_the_stream_breaks(falco: Callable[..., FalcoServer], tmp_path: Path, text: str) -> None:
     """A stream that ends with an error is opened again, and nothing that was written is missing."""
-    falco([alert(n) for n in range(20)], "--break-after", 6)
+    falco([alert(n) for n in range(20)], "--break-after", 6, "--break-with", text)
     sink: CollectSink[Alert] = CollectSink()
     with running(source(tmp_path), sink):
         eventually(lambda: len(sink.items) == 20, "all alerts", timeout=30)
@@ -295,3 +297,20 @@ def test_the_chain(tmp_path: Path, form: str) -> None:
         same = ("rule", "priority", "time_ns", "tags", "hostname")
         assert [getattr(one, key) for key in same] == [getattr(original, key) for key in same]
         assert one.source == (original.source or "syscall")
+
+
+def test_the_whole_chain(tmp_path: Path) -> None:
+    """replay → HTTP sink → HTTP source → gRPC sink → gRPC source → file: the file equals the input."""
+    log, target = ROOT / "examples" / "alerts.jsonl", tmp_path / "out.jsonl"
+    alerts = list(rxa.read(log))
+    out = sinks.FileSink(target, format="json")
+    service = GrpcSink(address(tmp_path), format="json")
+    service.start()
+    with running(source(tmp_path), out):
+        eventually(lambda: service.subscribers, "the subscription")
+        with serving(service) as served:
+            report = rxa.run(sources.replay(log), sinks.HttpSink(served.url, format="json"))
+            assert report.lost == 0
+        eventually(lambda: out.stats().delivered == len(alerts), "everything in the file", timeout=30)
+    out.close()
+    assert [JSON.render(one) for one in rxa.read(target)] == [JSON.render(one) for one in alerts]

@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,9 @@ def test_methods_paths_types_and_sizes() -> None:
         assert served.post("x", "/falco", Content_Type="image/png").status == 415
         assert served.post(line(0) + " " * 1000, "/falco").status == 413
         assert served.post(gzip.compress(b" " * 2000), "/falco", Content_Encoding="gzip").status == 413
-        assert served.post(line(1), "/falco", X_Big="x" * 20_000).status == 400
+        refused = served.post(line(1), "/falco", X_Big="x" * 20_000)
+        assert refused.status == 431 and "8190 bytes" in refused.json["error"]
+        assert refused.headers["server"] == "rxalerts"
         assert served.post("", "/healthz", "POST").status == 405
         assert rules(served) == ["Rule 0"]
 
@@ -148,8 +151,9 @@ def test_token() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HTTP_TOKEN", "geheim")
         with serving(token_env="HTTP_TOKEN") as served:
-            for wrong in ("", "Bearer", "Bearer geheim2", "Basic Z2VoZWlt", "Basic x", "geheim", "Bearer ä"):
-                headers = {"Authorization": wrong.encode().decode("latin-1")} if wrong else {}
+            wrongs = ("", "Bearer", "Bearer geheim2", "Basic Z2VoZWlt", "Basic x", "geheim")
+            for wrong in (*wrongs, "Bearer \xff", "Bearer ä".encode().decode("latin-1")):
+                headers = {"Authorization": wrong} if wrong else {}
                 answer = served.post(line(0), **headers)
                 assert answer.status == 401 and answer.headers["www-authenticate"].startswith("Bearer")
             assert served.post(line(0), Authorization="Bearer geheim").status == 200
@@ -157,6 +161,22 @@ def test_token() -> None:
             assert served.post("", "/healthz", "GET").status == 200
             assert rules(served) == ["Rule 0", "Rule 1"]
         assert "geheim" not in repr(served.source)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"a\nb", b"caf\xe9"], ids=["empty", "blank", "lines", "no UTF-8"])
+def test_a_token_that_cannot_be_one_is_refused(tmp_path: Path, content: bytes) -> None:
+    """At the start and at a reopen, without showing it; the one before stays in use."""
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    ends: list[Exception] = []
+    sources.http("127.0.0.1:0", token_file=file).subscribe(on_error=ends.append)
+    eventually(lambda: ends, "the refusal")
+    assert "is empty, has control characters, or is no UTF-8" in str(ends[0])
+    file.write_text("geheim")
+    with serving(token_file=file) as served:
+        file.write_bytes(content)
+        served.source.reopen()
+        assert served.post(line(0), Authorization="Bearer geheim").status == 200
 
 
 def full_sink(capacity: int) -> RecordingSink[Alert]:
@@ -264,10 +284,36 @@ def test_ack_delivered_waits_for_every_sink() -> None:
         assert [alert.rule for alert in slow.written][3:] == ["Rule 9"]
 
 
+@pytest.mark.parametrize("alerts", [1, 3], ids=["nothing is delivered", "a mailbox presses"])
+def test_falco_is_answered_before_its_two_seconds_are_over(alerts: int) -> None:
+    """A dead sink: 503 with Retry-After after 1.5 s, whatever it is that is waited for."""
+    sink = full_sink(1)
+    with serving(sink, ack="delivered") as served:
+        began = time.monotonic()
+        answer = served.post("\n".join(map(line, range(alerts))))
+        assert 1.3 < time.monotonic() - began < 4
+        assert answer.status == 503 and answer.headers["retry-after"] == "1"
+        sink.release()
+
+
+def test_stop_does_not_wait_for_idle_clients() -> None:
+    """A client that keeps its connection for the next alert, as Falco does, does not hold up the end."""
+    with serving(stop_timeout=10) as served:
+        client = HTTPConnection(served.host, served.port, timeout=20)
+        client.request("POST", "/", line(0))
+        assert client.getresponse().read() == b'{"accepted":1}'
+        began = time.monotonic()
+        served.pipeline.stop()
+        served.pipeline.wait()
+        assert time.monotonic() - began < 3
+        client.close()
+
+
 def test_ack_delivered_with_a_buffered_file(tmp_path: Path) -> None:
     """A file that is kept open and buffered is flushed for the sake of who waits."""
     path = tmp_path / "alerts.jsonl"
-    with serving(sinks.FileSink(path, keep_alive=True, format="json"), ack="delivered") as served:
+    file = sinks.FileSink(path, keep_alive=True, format="json")
+    with serving(file, ack="delivered", delivery_timeout=10) as served:
         assert served.post(line(0)).status == 200
         assert path.read_text().count("\n") == 1
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import resource
 import shutil
 import socket
 import ssl
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 import rxalerts as rxa
 from rxalerts import sinks
 from rxalerts.flow import tls
-from rxalerts.testing import eventually
+from rxalerts.testing import RecordingSink, eventually
 from tests.support.certs import Certs, make_certs
 from tests.support.http_clients import line, request, serving
 from tests.support.nginx import nginx
@@ -84,9 +85,15 @@ def test_a_body_that_drips_is_not_waited_for() -> None:
         assert b" 408 " in said and b"did not come within 0.3 s" in said
 
 
-def test_connections_are_limited() -> None:
-    """One too many gets 503; when another one leaves, there is room again."""
-    with serving(max_connections=3) as served:
+@pytest.mark.parametrize("descriptors", [1000, 6])
+def test_connections_are_limited(descriptors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many gets 503, or one that leaves the channels too few descriptors; then there is room again."""
+
+    def getrlimit(_: int) -> tuple[int, int]:
+        return descriptors, descriptors
+
+    monkeypatch.setattr(resource, "getrlimit", getrlimit)
+    with serving(max_connections=3 if descriptors > 6 else 100) as served:
         crowd = [served.connect() for _ in range(3)]
         eventually(lambda: served.post("", "/ping", "GET").status == 503, "the limit")
         for client in crowd:
@@ -232,6 +239,37 @@ def test_behind_nginx_with_the_sink_in_front(certs: Certs, tmp_path: Path) -> No
         assert sorted(alert.time_ns for alert in sink.items) == list(range(500))
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["a length", "chunks"])
+def test_a_client_that_leaves_in_the_middle_is_no_news(chunked: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Half a body and the end of the connection: nothing is taken, nothing is logged, and others are served."""
+    kind = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 500"
+    with serving() as served:
+        for _ in range(3):
+            with served.connect() as client:
+                client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + kind + b"\r\n\r\n5\r\n{")
+                assert served.post("", "/ping", "GET").status == 200
+        eventually(lambda: served.post(line(0)).status == 200, "an answer")
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+
+
+def test_what_waits_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small packed bodies that are large when unpacked get 503 while as much as may be is held already."""
+    monkeypatch.setattr("rxalerts.sources._http_server._ALL_BODIES", 150_000)
+    sink: RecordingSink[rxa.Alert] = RecordingSink(capacity=1, max_batch=1)
+    sink.block()
+    body = gzip.compress(("\n".join(map(line, range(3))) + " " * 99_000).encode())
+    with serving(sink, hold=15) as served:
+        answers: list[int] = []
+        held = threading.Thread(target=lambda: answers.append(served.post(body).status))
+        held.start()
+        eventually(lambda: sink.mailbox.depth > 1, "the first to be held")
+        refused = served.post(body)
+        assert (refused.status, refused.json["error"]) == (503, "too many large bodies at once")
+        sink.release()
+        held.join(10)
+        assert answers == [200] and served.post(body).status == 200
+
+
 # -- made up by a fuzzer, from our own description ----------------------------------------------------------
 
 JSON = st.recursive(
@@ -250,6 +288,8 @@ def from_schema(schema: dict[str, Any], schemas: dict[str, Any]) -> st.SearchStr
     if "enum" in schema:
         return st.sampled_from(schema["enum"]) | JSON
     kind = schema.get("type")
+    if isinstance(kind, list):
+        return st.none() | from_schema({**schema, "type": kind[0]}, schemas)
     if kind == "array":
         return st.lists(from_schema(schema["items"], schemas), max_size=4)
     if kind == "object":

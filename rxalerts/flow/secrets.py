@@ -34,10 +34,11 @@ class Secret:
                 raise OptionError(f"{self.key}_env", f"the environment variable {self.env} is not set")
             value = os.environ[self.env]
         else:
-            with open(self.file, encoding="utf-8") as file:
+            with open(self.file, encoding="utf-8", errors="surrogateescape") as file:
                 value = file.read()
         value = value.strip()
-        if not value or any(ord(char) < 32 for char in value):
+        # What is no UTF-8 comes as surrogates, from the environment too.
+        if not value or any(ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in value):
             place = self.env or os.fspath(self.file)
-            raise OptionError(self.key, f"what {place} holds is empty or has control characters")
+            raise OptionError(self.key, f"what {place} holds is empty, has control characters, or is no UTF-8")
         return value

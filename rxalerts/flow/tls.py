@@ -117,6 +117,23 @@ _VERIFY: dict[int, str] = {
 }
 _HOST = (62, 64)
 
+# What the reason of an error that is not about the server's certificate has in it -> what it means.
+_ALERTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("CERTIFICATE_REQUIRED",), "it asks for a client certificate: set mtls, client_cert and client_key"),
+    (
+        ("HANDSHAKE_FAILURE",),
+        "it breaks off the handshake: it asks for a client certificate (set mtls, client_cert and client_key), or has "
+        "no cipher that is safe",
+    ),
+    (("CERTIFICATE_EXPIRED",), "it says that our client certificate has expired: renew client_cert"),
+    (("UNKNOWN_CA", "BAD_CERTIFICATE"), "it does not accept our client certificate: see client_cert and client_key"),
+    (("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"), "it speaks only versions of TLS before 1.2, which are not safe"),
+    (
+        ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"),
+        "it does not speak TLS there: use http://, or the port that has TLS",
+    ),
+)
+
 
 def explain(error: BaseException) -> str | None:
     """Say what a TLS error means and what to set; None when `error` is none.
@@ -133,14 +150,11 @@ def explain(error: BaseException) -> str | None:
             return f"its certificate is for another host ({found.verify_message.rstrip('.')}): use the name it is for"
         known = _VERIFY.get(code)
         return known or f"its certificate is refused: {found.verify_message}"
-    reason = (found.reason or str(found)).upper()
-    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
-        return "it asks for a client certificate: set mtls, client_cert and client_key"
-    if "UNKNOWN_CA" in reason or "BAD_CERTIFICATE" in reason:
-        return "it does not accept our client certificate: see client_cert and client_key"
-    if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason or "RECORD_LAYER_FAILURE" in reason:
-        return "it does not speak TLS there: use http://, or the port that has TLS"
-    return f"the TLS handshake failed: {found.reason or found}"
+    reason = (getattr(found, "reason", None) or str(found)).upper()
+    for marks, meaning in _ALERTS:
+        if any(mark in reason for mark in marks):
+            return meaning
+    return f"the TLS handshake failed: {reason}"
 
 
 def _find(error: BaseException) -> ssl.SSLError | None:

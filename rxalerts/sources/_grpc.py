@@ -232,7 +232,8 @@ class _Stream:
 
         if self._done.is_set():
             return
-        code, text = error.code(), str(error.details()).splitlines()[0]
+        # A server may end a call without a word.
+        code, text = error.code(), (error.details() or "no reason given").splitlines()[0]
         if code is grpc.StatusCode.UNIMPLEMENTED:
             raise SourceError(f"there is no {_SERVICE} there that a Falco 0.24 to 0.43 would have: {text}") from None
         raise _Lost(f"{code.name}: {text}") from None

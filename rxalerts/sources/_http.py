@@ -8,6 +8,7 @@ import importlib
 import ipaddress
 import logging
 import os
+import resource
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -173,7 +174,12 @@ class HttpSource(Source[Alert]):
             emitter, self._stats, until_delivered=options.ack == "delivered", hold=options.hold,
             delivery_timeout=options.delivery_timeout, max_held=options.max_held,
         )  # fmt: skip
-        limits = Limits(options.max_body, options.max_header, options.read_timeout, options.max_connections)
+        # The channels need descriptors too, whoever connects.
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        connections = options.max_connections
+        if descriptors != resource.RLIM_INFINITY:
+            connections = min(connections, max(1, descriptors // 2))
+        limits = Limits(options.max_body, options.max_header, options.read_timeout, connections)
         server = HttpServer(
             self.name, intake, limits, path=options.path, token=lambda: running.token, context=running.context
         )
@@ -211,7 +217,7 @@ def http(
     token_file: Path = "",
     ack: Literal["accepted", "delivered"] = "accepted",
     hold: float = 1.5,
-    delivery_timeout: float = 30.0,
+    delivery_timeout: float = 1.5,
     max_body: int = 10 << 20,
     max_header: int = 8190,
     read_timeout: float = 10.0,
@@ -242,10 +248,11 @@ def http(
         ack: when to answer 200: `accepted` by every sink's mailbox (on disk, if it is durable), or `delivered` (or
             rejected or dropped, which the report tells).
         hold: seconds that a request is held while a sink presses. Then, or when `max_held` requests wait: 503.
-        delivery_timeout: with `delivered`: seconds until 503; a client that comes back waits on.
+        delivery_timeout: with `delivered`, or a durable sink: seconds until 503; a client that comes back waits on.
+            Falco waits for the answer itself, and reports a channel that takes two seconds.
         max_body: bytes of a body, packed and unpacked. max_header: bytes of a header line.
         read_timeout: seconds that a request may take to arrive.
-        max_connections: how many clients may be connected at once.
+        max_connections: how many clients may be connected at once; never more than half of `ulimit -n`.
         stop_timeout: seconds to answer what is being worked on when the source ends.
         name: the source's name in logs and reports.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 __all__ = ["Connection", "Limits"]
@@ -80,11 +81,31 @@ class Connection(RequestHandler):
             self.began = self._server.loop.time()
         super().data_received(data)
 
+    @property
+    def idle(self) -> bool:
+        """Whether it is kept open between two requests."""
+        return self.began is None and not self.busy
+
     def drop(self) -> None:
         """End a connection whose request does not come."""
         if self.transport is not None:
             self.transport.write(_SLOW)
         self.force_close()
+
+    def handle_error(
+        self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP as everything else is answered; what software we are is nobody's business."""
+        super().handle_error(request, status, exc, message)
+        if isinstance(exc, LineTooLong):
+            status = 431
+        answer = {"error": " ".join((message or "failed").split()) if status < 500 else "failed"}
+        response = web.Response(
+            body=json.dumps(answer).encode(), status=status, headers={"Server": "rxalerts"},
+            content_type="application/json",
+        )  # fmt: skip
+        response.force_close()
+        return response
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
         """Keep quiet about what strangers send: they get their answer."""

@@ -123,7 +123,7 @@ class Intake:
         stats: the source's counts.
         until_delivered: wait until the alerts are delivered, not only accepted.
         hold: seconds that a request waits while a sink presses.
-        delivery_timeout: seconds that it waits for delivery.
+        delivery_timeout: seconds, from when it came, that it waits for delivery.
         max_held: how many requests may wait at the same time.
     """
 
@@ -192,7 +192,7 @@ class Intake:
             if len(body) > _CHUNK:
                 await asyncio.sleep(0)
         answer.skipped = decoder.skipped
-        await self._settle(body, _Half(answer.accepted, ack), answer)
+        await self._settle(came, body, _Half(answer.accepted, ack), answer)
         return answer
 
     def _emit(self, alerts: Sequence[Alert], begin: int, ack: Ack) -> int:
@@ -234,14 +234,14 @@ class Intake:
         finally:
             self.held -= 1
 
-    async def _settle(self, body: bytes, half: _Half, answer: Answer) -> None:
+    async def _settle(self, came: float, body: bytes, half: _Half, answer: Answer) -> None:
         """Wait until the alerts that are in are accepted on disk, or delivered, as was asked for."""
         if half.ack.pending:
             if self.held >= self._max_held:
                 self._refuse(body, half, answer, "too many requests wait already")
             self.held += 1
             try:
-                if not await half.ack.wait(self._delivery_timeout):
+                if not await half.ack.wait(max(0.0, came + self._delivery_timeout - time.monotonic())):
                     self._refuse(body, half, answer, f"not delivered within {self._delivery_timeout:g} s")
             finally:
                 self.held -= 1

@@ -20,23 +20,29 @@ def _answer(description: str, schema: str = "Answer", **headers: str) -> dict[st
     return answer
 
 
+_PRIORITIES = ["Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug"]
+# What Falco writes without json_output.
+_LINE = rf"([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{{9}}: ({'|'.join(_PRIORITIES)}) [ -~]+"
+
+_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+
 _ALERT: dict[str, Any] = {
     "type": "object",
     "description": "An alert as Falco writes it with json_output; unknown keys are kept.",
-    "required": ["priority", "time"],
+    "required": ["priority"],
+    "anyOf": [
+        {"required": [name], "properties": {name: {"type": "string"}}} for name in ("rule", "output", "message")
+    ],
     "properties": {
-        "time": {"type": "string", "format": "date-time", "description": "RFC 3339, up to nine digits"},
-        "rule": {"type": "string"},
-        "priority": {
-            "type": "string",
-            "enum": ["Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug"],
-        },
-        "output": {"type": "string"},
-        "message": {"type": "string"},
-        "source": {"type": "string"},
-        "hostname": {"type": "string"},
-        "tags": {"type": "array", "items": {"type": "string"}},
-        "output_fields": {"type": "object", "additionalProperties": True},
+        "time": {**_TEXT, "format": "date-time", "description": "RFC 3339, up to nine digits; now, if it is missing"},
+        "rule": _TEXT,
+        "priority": {"enum": [*_PRIORITIES, *range(8)]},
+        "output": _TEXT,
+        "message": _TEXT,
+        "source": _TEXT,
+        "hostname": _TEXT,
+        "tags": {"type": ["array", "null"], "items": {"type": "string"}},
+        "output_fields": {"type": ["object", "null"], "additionalProperties": True},
     },
     "additionalProperties": True,
 }
@@ -68,6 +74,7 @@ _ANSWERS: dict[str, Any] = {
     "401": _answer("The token is missing or wrong.", WWW_Authenticate="Bearer"),
     "408": _answer("The body did not come in time."),
     "413": _answer("The body is too large."),
+    "431": _answer("A line of the head is too long."),
     "415": _answer("This content type or encoding cannot hold alerts."),
     "503": _answer(
         "A sink is full, or the source is stopping. Send the same body again: what is in is not taken twice.",
@@ -82,9 +89,9 @@ def description(path: str, *, token: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "required": True,
         "content": {
-            "application/json": {"schema": {"oneOf": [alert, {"type": "array", "items": alert}]}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
-            "text/plain": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"oneOf": [alert, {"type": "array", "items": alert, "minItems": 1}]}},
+            "application/x-ndjson": {"schema": {"type": "string", "description": "an alert on each line"}},
+            "text/plain": {"schema": {"type": "string", "pattern": f"^{_LINE}(\\n{_LINE})*\\n?$"}},
         },
     }
     post: dict[str, Any] = {"summary": "Take alerts", "requestBody": body, "responses": _ANSWERS}

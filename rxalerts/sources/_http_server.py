@@ -25,11 +25,13 @@ log = logging.getLogger("rxalerts")
 _IDLE = 75.0
 # How often slow connections are looked for, in seconds.
 _LOOK = 0.5
+# How long a request may take to arrive when the source has begun to stop, in seconds.
+_LAST = 0.5
 # How many turns of the loop it takes at most until an accepted connection is made.
 _TURNS = 5
 # Bodies from this size on are unpacked on another thread.
 _BIG = 1 << 16
-# All bodies that are being read may take so much memory together, in bytes.
+# All bodies that are being read, or wait, may take so much memory together, in bytes.
 _ALL_BODIES = 1 << 26
 _SERVER = {"Server": "rxalerts"}
 _ONE = b'{"accepted":1}'
@@ -109,12 +111,12 @@ class HttpServer:
         self._server.close()
         self._watch.cancel()
         self._intake.stop()
-        deadline = self.loop.time() + timeout
-        while self.connections and self.loop.time() < deadline:
+        began = self.loop.time()
+        while self.connections and self.loop.time() < began + timeout:
             for connection in list(self.connections):
-                # Each time: who works on a request may end that first, and a new connection may not hear it yet.
-                if not connection.busy:
-                    connection.close()
+                # Not a request that is being answered, nor, for a moment, one that is just coming.
+                if connection.idle or (not connection.busy and self.loop.time() > began + _LAST):
+                    connection.force_close()
             await asyncio.sleep(0.02)
         left = list(self.connections)
         if left:
@@ -136,15 +138,17 @@ class HttpServer:
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.busy, connection.began = True, None
+        last = False
         try:
-            return await self._answer(request)
+            response = await self._answer(request)
         except Refusal as refusal:
             response = _json(refusal.answer, refusal.status, refusal.headers)
-            if refusal.last:
-                response.force_close()
-            return response
+            last = refusal.last
         finally:
             connection.busy = False
+        if last or self.stopping:
+            response.force_close()
+        return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.rstrip("/") or "/"
@@ -173,6 +177,10 @@ class HttpServer:
                     body = unpack(body, limit, packed=packed)
                 else:
                     body = await self.loop.run_in_executor(None, lambda: unpack(body, limit, packed=packed))
+                # What waits for a sink waits unpacked.
+                self._memory += len(body) - size
+                size = len(body)
+                self._check_memory()
             answer = await self._intake.take(body, lambda: request.transport is None or request.transport.is_closing())
         finally:
             self._memory -= size
@@ -198,8 +206,13 @@ class HttpServer:
                 value = ""
         elif scheme.lower() != "bearer":
             value = ""
-        if not hmac.compare_digest(value.encode(), token.encode()):
+        # What is no UTF-8 comes as surrogates.
+        if not hmac.compare_digest(value.encode("utf-8", "surrogateescape"), token.encode()):
             raise Refusal(401, "the token is missing or wrong", {"WWW-Authenticate": 'Bearer realm="rxalerts"'})
+
+    def _check_memory(self) -> None:
+        if self._memory > _ALL_BODIES:
+            raise Refusal(503, "too many large bodies at once", {"Retry-After": "1"}, last=True)
 
     async def _read(self, request: web.BaseRequest, limit: int) -> bytes:
         length = request.content_length
@@ -224,13 +237,12 @@ class HttpServer:
                     self._memory += len(part)
                     if size > limit:
                         raise Refusal(413, f"at most {limit} bytes are taken", last=True)
-                    if self._memory > _ALL_BODIES:
-                        raise Refusal(503, "too many large bodies at once", {"Retry-After": "1"}, last=True)
+                    self._check_memory()
         except BaseException as error:
             self._memory -= size
             if isinstance(error, TimeoutError):
                 raise Refusal(408, f"the body did not come within {self.limits.read_timeout:g} s", last=True) from None
-            if isinstance(error, web.RequestPayloadError):
+            if isinstance(error, (web.RequestPayloadError, ConnectionError)):
                 raise Refusal(400, "the body is cut off or malformed", last=True) from None
             raise
         return b"".join(parts)

@@ -1,6 +1,7 @@
 """A stand-in for the gRPC server of a Falco 0.24 to 0.43, in a process of its own.
 
-Usage: python -m tests.support.falco_server ADDRESS LOG [--old] [--break-after N] [--unimplemented].
+Usage: python -m tests.support.falco_server ADDRESS LOG [--old] [--break-after N] [--break-with TEXT]
+[--unimplemented].
 
 Every line of LOG is one alert, as JSON with the keys of falco_messages.as_dict. As in Falco one queue serves every
 call; `sub` reads a request, writes what is queued and waits for the next request. A line that comes on standard
@@ -44,6 +45,7 @@ class Falco:
     def __init__(self, options: argparse.Namespace) -> None:
         self.queue: collections.deque[bytes] = collections.deque()
         self.break_after: int = options.break_after
+        self.break_with: str = options.break_with
         self.written = 0
 
     def drain(self, context: Any) -> Iterator[bytes]:
@@ -52,7 +54,7 @@ class Falco:
             yield self.queue.popleft()
             self.written += 1
             if self.break_after and self.written % self.break_after == 0:
-                context.abort(grpc.StatusCode.UNAVAILABLE, "broken on purpose")
+                context.abort(grpc.StatusCode.UNAVAILABLE, self.break_with)
 
     def sub(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         """Write after each request, and only then."""
@@ -73,6 +75,7 @@ def main() -> None:
     parser.add_argument("log")
     parser.add_argument("--old", action="store_true")
     parser.add_argument("--break-after", type=int, default=0)
+    parser.add_argument("--break-with", default="broken on purpose")
     parser.add_argument("--unimplemented", action="store_true")
     options = parser.parse_args()
     falco = Falco(options)

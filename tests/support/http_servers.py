@@ -37,7 +37,7 @@ class Reply:
     Attributes:
         how: "answer"; "hang" until the server ends; "reset" the connection instead of an answer; "drip" the body
             a byte at a time, waiting for `go` before each; "head" sends the status line and then hangs; "close" the
-            connection quietly behind the answer, without having said so.
+            connection quietly behind the answer, without having said so; "raw" sends the body and nothing else.
     """
 
     status: int = 200
@@ -156,6 +156,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _close(self, reply: Reply) -> None:
         self._answer(reply)
+        self.close_connection = True
+
+    def _raw(self, reply: Reply) -> None:
+        self.wfile.write(reply.body)
+        self.wfile.flush()
         self.close_connection = True
 
     def _hang(self, reply: Reply) -> None:
