@@ -87,6 +87,27 @@ def test_everything_is_delivered_once_and_in_order(tmp_path: Path) -> None:
     assert backlog(tmp_path) == []
 
 
+def test_no_more_than_two_batches_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While deletions are not on disk yet, the sink goes two batches ahead of them, and then waits."""
+    sink = recording(tmp_path, max_batch=5)
+    spool = mailbox_of(sink)._spool  # pyright: ignore[reportPrivateUsage]
+    real, free = spool.commit, threading.Event()
+
+    def commit(rows: Any, deleted: Any, failed: Any = ()) -> None:
+        if deleted:
+            assert free.wait(20)
+        real(rows, deleted, failed)
+
+    monkeypatch.setattr(spool, "commit", commit)
+    send(sink, map(alert, range(100)))
+    wait_for(lambda: len(sink.written) >= 10)
+    wait_for(lambda: not mailbox_of(sink).has_mail(), what="the sink to wait")
+    assert len(sink.written) == 10 and sink.stats().depth > 80
+    free.set()
+    sink.close()
+    assert numbers(sink.written) == list(range(100))
+
+
 def test_formatted_alerts_keep_their_bytes(tmp_path: Path) -> None:
     """What was formatted before it came is delivered as it was, after a restart too."""
     one = alert(1)

@@ -68,6 +68,8 @@ class DurableMailbox(Mailbox):
         path: the spool's file.
         capacity: how many alerts may wait to be written to disk, and how many are kept ready in memory.
         on_full: the policy when they cannot be written: disk full, or the cap reached.
+        bound: how many alerts may be with the sink, or delivered and not deleted from disk yet: so many come again
+            after a crash, at most. Beyond them the sink waits for the next transaction, unless the disk is full.
         max_bytes: the cap of the file's content. When it is reached: `block` makes the source wait,
             `drop_newest` refuses, `drop_oldest` and `drop_lowest` delete to make room, from all that the sink has
             not in its hands. What is in memory at the end is written beyond the cap rather than lost.
@@ -83,6 +85,7 @@ class DurableMailbox(Mailbox):
         capacity: int,
         on_full: Overflow,
         *,
+        bound: int,
         max_bytes: int,
         name: str,
         patience: float | None = None,
@@ -93,6 +96,7 @@ class DurableMailbox(Mailbox):
         super().__init__(capacity, clock=clock, on_drop=on_drop)
         self._awaited = True
         self._name = name
+        self._bound = bound
         self._max_bytes = max_bytes
         self._front = _Front(capacity, on_full, patience=patience, then=then, on_drop=on_drop, clock=clock)
         self._rows = _Rows(self._row_done)
@@ -162,6 +166,38 @@ class DurableMailbox(Mailbox):
         self._bell.set()
 
     # -- the consumer's end: what a memory mailbox does, and the file follows ---------------------------------
+
+    def take(self, limit: int) -> list[Entry]:
+        """As `Mailbox.take`, within the bound of what may come again after a crash."""
+        return super().take(max(0, min(limit, self._room_in_bound)))
+
+    def arm(self, waker: Callable[[], None], *, control_only: bool = False) -> bool:
+        """As `Mailbox.arm`; beyond the bound, what waits is no mail until the next transaction."""
+        with self._lock:
+            if self._has_mail(control_only):
+                return False
+            self._waker, self._control_only = waker, control_only
+        return True
+
+    def has_mail(self, *, control_only: bool = False) -> bool:
+        """As `Mailbox.has_mail`."""
+        with self._lock:
+            return self._has_mail(control_only)
+
+    def _has_mail(self, control_only: bool) -> bool:
+        return bool(self._control) or (not control_only and len(self._queue) > 0 and self._room_in_bound > 0)
+
+    @property
+    def _room_in_bound(self) -> int:
+        # A disk that takes no deletions must not keep the backlog from going out.
+        return self._bound if self._complained else self._bound - self._in_hand - len(self._done)
+
+    def _resume(self) -> None:
+        """Wake the sink, which may have waited for a transaction."""
+        with self._lock:
+            waker = self._wake() if self._waker is not None and len(self._queue) else None
+        if waker is not None:
+            waker()
 
     def settle(self, entries: Sequence[Entry]) -> None:
         """As `Mailbox.settle`; the window is filled up when it is half empty."""
@@ -282,7 +318,7 @@ class DurableMailbox(Mailbox):
             while True:
                 ending = self._ending
                 worked = self._work()
-                if ending and (not worked or not self._has_mail()):
+                if ending and (not worked or not self._has_writing()):
                     break
                 self._status.update(self._name)
                 self._rest(worked)
@@ -328,15 +364,15 @@ class DurableMailbox(Mailbox):
                 self._bell.wait(self._status.pause)
             self._front.disarm()
 
-    def _has_mail(self) -> bool:
+    def _has_writing(self) -> bool:
         return bool(self._group or self._front.waiting or self._done or self._failures or self._doomed)
 
     def _has_work(self) -> bool:
-        return self._has_mail() or self._can_fill()
+        return self._has_writing() or self._can_fill()
 
     def _work(self) -> bool:
         """One transaction and one look at the window; false when something failed and has to be tried again."""
-        worked = self._tried(self._write) if self._has_mail() else True
+        worked = self._tried(self._write) if self._has_writing() else True
         # What is on disk goes out even when nothing can be written there.
         return self._tried(self._fill) and worked
 
@@ -358,6 +394,7 @@ class DurableMailbox(Mailbox):
         if not self._complained:
             self._complained = True
             log.error("%s: %s: %s; the source waits until it can be used", self._name, self._spool.path, error)
+            self._resume()
 
     def _warn_full(self) -> None:
         if not self._warned_full:
@@ -402,6 +439,8 @@ class DurableMailbox(Mailbox):
             row_id = self._done.popleft()
             self._known.pop(row_id, None)
             self._earlier.pop(row_id, None)
+        if done:
+            self._resume()
         for _ in failures:
             self._failures.popleft()
         self._doomed = {}

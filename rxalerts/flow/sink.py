@@ -93,7 +93,11 @@ class Sink(ObserverBase[T_contra]):
     )
     dead_bytes: int = option(1 << 26, "how much of it is kept at most, in bytes; then the oldest goes")
     dead_age: float | None = option(None, "for how many seconds it is kept; none: until it is purged")
-    max_batch: int = option(1000, "how many alerts are handed to the channel at once, at most")
+    max_batch: int = option(
+        1000,
+        "how many alerts are handed to the channel at once, at most; with durable, twice as many may come again after "
+        "a crash",
+    )
 
     def __post_init__(self) -> None:
         self.name = self.name or self.channel_name or type(self).__name__
@@ -206,6 +210,8 @@ class Sink(ObserverBase[T_contra]):
             self.spool_path(),
             self.capacity,
             Overflow(self.on_full),
+            # One batch with the channel, and one whose deletion is under way.
+            bound=2 * self.max_batch,
             max_bytes=self.spool_bytes,
             name=self.name,
             patience=self.block_timeout,

@@ -36,8 +36,10 @@ log = logging.getLogger("rxalerts")
 
 _CHUNK = 1 << 16
 
-# How often the position is saved, in seconds: what was read since is read again after a crash.
+# How often the position is saved, in seconds and, with `accepted`, in alerts: what was read since is read again after
+# a crash. (What is delivered may be so on an event loop, which must not wait for a disk.)
 _SAVE = 0.1
+SAVE_COUNT = 1000
 
 
 class _Run:
@@ -86,12 +88,16 @@ class TailSource(Source[Alert]):
         self._mark: Watermark | None = None
         self._places: deque[tuple[int, Place]] = deque()
         self._saved_at = 0.0
+        self._unsaved = 0
         self._save_lock = threading.Lock()
 
     def watermark(self) -> Watermark | None:
         if self._state is None:
             return None
-        self._mark = Watermark(until_delivered=self._ack == "delivered")
+        if self._ack == "delivered":
+            self._mark = Watermark()
+        else:
+            self._mark = Watermark(until_delivered=False, on_progress=self._progressed)
         return self._mark
 
     def produce(self, emitter: Emitter[Alert]) -> None:
@@ -257,6 +263,12 @@ class TailSource(Source[Alert]):
 
     # -- the saved position ---------------------------------------------------------------------------------
 
+    def _progressed(self) -> None:
+        """Count what has been accepted; called on whichever thread wrote it to disk, while this source may wait."""
+        self._unsaved += 1
+        if self._unsaved >= SAVE_COUNT:
+            self.finished()
+
     def _checkpoint(self) -> None:
         if self._mark is not None and time.monotonic() - self._saved_at >= _SAVE:
             self.finished()
@@ -266,6 +278,7 @@ class TailSource(Source[Alert]):
         if self._mark is None or self._state is None:
             return
         with self._save_lock:
+            self._unsaved = 0
             committed = self._mark.committed
             place: Place | None = None
             while self._places and self._places[0][0] <= committed:
