@@ -17,6 +17,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxalerts.display import html_of
+from rxalerts.errors import SourceError
 from rxalerts.flow.chain import Chain
 from rxalerts.flow.guard import Faults, counted_by
 from rxalerts.flow.hub import Branch, Hub, complete_branches
@@ -24,6 +25,7 @@ from rxalerts.flow.iterable import from_iterable
 from rxalerts.flow.report import Report as Report
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source
+from rxalerts.flow.threads import ThreadShortage, start
 
 if TYPE_CHECKING:
     from rxalerts.operators._predicate import When
@@ -169,7 +171,10 @@ class Pipeline:
         """Connect the routes, start the sinks, then the source."""
         self._began = time.monotonic()
         self._hub.swap(self._connect(self._routes))
-        threading.Thread(target=self._feed, name="rxalerts-source", daemon=True).start()
+        try:
+            start(threading.Thread(target=self._feed, name="rxalerts-source", daemon=True))
+        except ThreadShortage as error:
+            raise SourceError(str(error)) from error
         self._feeding = True
         return self
 

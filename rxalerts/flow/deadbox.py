@@ -16,6 +16,7 @@ from rxalerts.flow.database import Lock
 from rxalerts.flow.deadletters import DeadLetters, Letter, letter_for
 from rxalerts.flow.mailbox import Mailbox
 from rxalerts.flow.stats import DeadLetter
+from rxalerts.flow.threads import ThreadShortage, start
 from rxalerts.format import Formatted
 
 log = logging.getLogger("rxalerts")
@@ -86,8 +87,11 @@ class DeadBox:
         """Have a thread, under the lock."""
         if self._thread is None:
             thread = threading.Thread(target=self._live, name=f"rxalerts-dead-{self._name}", daemon=True)
-            thread.start()
-            self._thread = thread
+            try:
+                self._thread = start(thread)
+            except ThreadShortage as error:
+                # What waits is written when there is one, at the end at the latest.
+                self._complain(error)
 
     # -- what the sink tells --------------------------------------------------------------------------------
 
@@ -141,6 +145,7 @@ class DeadBox:
                 self._then.append(then)
                 self._bell.set()
                 return
+        self._tried(self._write)
         self._let_go()
         then()
 
@@ -192,15 +197,19 @@ class DeadBox:
         try:
             step()
         except (sqlite3.Error, OSError, SinkError) as error:
-            if not self._complained:
-                self._complained = True
-                log.error("%s: %s: %s; trying again", self._name, self.store.path, error)
+            self._complain(error)
             return False
         except Exception:
             log.exception("%s: %s: a fault in its own machinery", self._name, self.store.path)
             return False
         self._complained = False
         return True
+
+    def _complain(self, error: Exception) -> None:
+        """Say once what is wrong, until it is over."""
+        if not self._complained:
+            self._complained = True
+            log.error("%s: %s: %s; trying again", self._name, self.store.path, error)
 
     def _write(self) -> None:
         with self._lock:

@@ -19,12 +19,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rxalerts.alert import Alert
-from rxalerts.errors import AlertError
+from rxalerts.errors import AlertError, SinkError
 from rxalerts.flow.database import is_damage
 from rxalerts.flow.mailbox import Entry, Loss, Mailbox, Offer, Overflow
 from rxalerts.flow.scope import Mark
 from rxalerts.flow.spool import Row, Spool
 from rxalerts.flow.spoolstatus import StatusFile
+from rxalerts.flow.threads import ThreadShortage, start
 from rxalerts.format import JSON, Formatted
 from rxalerts.wire import parse
 
@@ -127,7 +128,11 @@ class DurableMailbox(Mailbox):
         if self._recovered:
             log.warning("%s: %d alerts from before are in the spool: they go first", name, self._recovered)
         self._thread = threading.Thread(target=self._live, name=f"rxalerts-spool-{name}", daemon=True)
-        self._thread.start()
+        try:
+            start(self._thread)
+        except ThreadShortage as error:
+            self._spool.close()
+            raise SinkError(str(error)) from error
 
     # -- the producers' end: the front ----------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from reactivex import Observable
 from reactivex.abc import ObserverBase
 
 from rxalerts.display import html_of
-from rxalerts.errors import OptionError
+from rxalerts.errors import OptionError, SinkError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import AsyncChannel, Channel
 from rxalerts.flow.drivers import drive_loop, drive_thread
@@ -35,6 +35,7 @@ from rxalerts.flow.places import dead_file, spool_file
 from rxalerts.flow.scope import LOCAL
 from rxalerts.flow.stats import DeadLetter, SinkStats, State
 from rxalerts.flow.supervisor import Flush, GiveUp, Reopen, Stop, Supervisor
+from rxalerts.flow.threads import start
 from rxalerts.flow.watchdog import watchdog
 from rxalerts.format import JSON, TEXT, Format, Formatted
 
@@ -266,7 +267,8 @@ class Sink(ObserverBase[T_contra]):
         if value is None:
             raise TypeError(f"{self.name}: on_next(None): None is no alert")
         if not self._started:
-            self.start()
+            # A sink never raises: if it cannot be started, what comes is dropped, and counted.
+            self._start()
         scope = LOCAL.scope
         if scope is None:
             self._foreign(value)
@@ -334,21 +336,29 @@ class Sink(ObserverBase[T_contra]):
     # -- what its owner calls -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the actor; the first alert does it too."""
+        """Start the actor; the first alert does it too.
+
+        Raises SinkError when no thread can be started: the interpreter is ending, or the machine is out of them.
+        """
+        error = self._start()
+        if error is not None:
+            raise SinkError(f"{self.name}: {error}") from error
+
+    def _start(self) -> RuntimeError | None:
         with self._start_lock:
             if self._started:
-                return
+                return None
             self._started = True
             try:
                 self._launch()
             except RuntimeError as error:
-                # No thread can be started any more: the interpreter is ending, or the machine is out of them.
                 self._stillborn(f"cannot be started: {error}")
-                return
+                return error
         _alive.add(self)
         watchdog.watch(self)
         if self._dead_box is not None:
             self._dead_box.start(self.mailbox)
+        return None
 
     def _stillborn(self, reason: str) -> None:
         """Be FAILED without ever having lived: what comes, or came, goes to the dead letters."""
@@ -399,7 +409,7 @@ class Sink(ObserverBase[T_contra]):
         Arguments:
             timeout: seconds to wait until it is done; 0: do not wait; None: as long as it takes.
         """
-        self.start()
+        self._start()
         message = Reopen()
         if self._post(message) and timeout != 0.0 and not self._is_own_thread():
             return message.done.wait(timeout)
@@ -585,7 +595,7 @@ class ThreadSink(Sink[T_contra]):
 
     def _launch(self) -> None:
         self._thread = threading.Thread(target=self._live, name=f"rxalerts-{self.name}", daemon=True)
-        self._thread.start()
+        start(self._thread)
 
     def _live(self) -> None:
         steps = self.supervisor.run()

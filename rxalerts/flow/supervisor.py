@@ -17,6 +17,7 @@ from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import AsyncChannel, Batch, Channel, Fatal, Gone, Rejected, Retryable
 from rxalerts.flow.mailbox import Entry, Mailbox
 from rxalerts.flow.stats import State
+from rxalerts.flow.threads import is_shortage
 
 log = logging.getLogger("rxalerts")
 
@@ -262,6 +263,8 @@ class Supervisor:
             raise
         except Exception as error:
             self._account(entries, batch, complete=False)
+            if is_shortage(error):
+                raise
             left = len(entries) - (before - len(self._hand))
             if not left:
                 raise

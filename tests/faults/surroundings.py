@@ -25,7 +25,7 @@ from tests.faults.signals import all_reached
 from tests.support.durably import alert, wait_for
 from tests.support.durably import numbers as numbers_of
 from tests.support.http_servers import Endpoint, Reply
-from tests.support.run import COMMAND, Run, numbers, read_all, until
+from tests.support.run import COMMAND, Run, alerts, numbers, read_all, until
 
 DAY = 86_400.0
 
@@ -168,6 +168,41 @@ def little_memory(folder: Path, full: bool) -> Row:
     return row
 
 
+def no_memory(folder: Path, full: bool) -> Row:
+    """With so little address space that it may not come up: it says why and what to allow, and loses nothing."""
+    row = Row("too little memory", tries=10 if full else 2)
+    for number in range(row.tries):
+        inner = folder / str(number)
+        inner.mkdir()
+        (inner / "events.log").write_text("".join(alerts(50)))
+        with Destinations(inner) as destinations:
+            path = destinations.write_config()
+            command = ("run", "-c", path, "--from", f"tail:{inner}/events.log?state={inner}/state&poll=0.02")
+            space = 200_000 + 400_000 * number // row.tries
+            limited = ["/bin/sh", "-c", f'ulimit -v {space}; exec "$@"', "sh", *COMMAND]
+            with Run(*command, folder=inner, command=limited) as run:
+                until(partial(has_begun, run), "it to be ready, or to refuse")
+                run.signal(signal.SIGTERM)
+                status = run.end()
+            row.check(status in (0, 1, 2), f"exit status {status} with {space} KiB")
+            row.check("Traceback" not in run.err, f"a traceback with {space} KiB: {run.err[-600:]}")
+            row.check(status != 2 or "ulimit -v" in run.err, f"no remedy with {space} KiB: {run.err[-600:]}")
+            with Run(*command, folder=inner) as run:
+                until(partial(all_reached, destinations, 50), "all to arrive")
+                run.signal(signal.SIGTERM)
+                run.end()
+            destinations.program_left()
+            for sink, got in destinations.got().items():
+                found = compare(range(50), got)
+                row.add(found, sink, doubles=len(found.doubled))
+    return row
+
+
+def has_begun(run: Run) -> bool:
+    """Tell whether it is ready, or has ended."""
+    return run.process.poll() is not None or "rxalerts: ready" in run.err
+
+
 def spool_full(folder: Path, full: bool) -> Row:
     """The file system of the spool is full for a while: the source waits, nothing is lost."""
     row = Row("spool's file system full", tries=5 if full else 1)
@@ -211,5 +246,6 @@ CASES = [
     Case("SIGSTOP", stopped),
     Case("descriptors exhausted", no_descriptors),
     Case("memory limit", little_memory),
+    Case("too little memory", no_memory),
     Case("spool full", spool_full),
 ]
