@@ -33,7 +33,7 @@ _PAUSE = 0.5
 # How often letters that have become too old are looked for, in seconds.
 _EXPIRE = 60.0
 
-# How many letters may wait to be written. What comes beyond them stays in the spool, if there is one.
+# How many letters may wait to be written before their sink waits as well.
 _WAITING = 10_000
 
 # Two changes within so many nanoseconds may leave the same time stamp.
@@ -50,15 +50,17 @@ class DeadBox:
         name: of the sink, for log lines.
         store: where they are kept.
         lock: held until the end, to show that this process looks after the store; None: the spool's lock does.
+        durable: what is rejected stays in a spool until its letter is written.
 
     A letter that is sent again stays in the store until it is delivered. If it fails again, its row is updated.
     """
 
     until_delivered = True
 
-    def __init__(self, name: str, store: DeadLetters, lock: Lock | None) -> None:
+    def __init__(self, name: str, store: DeadLetters, lock: Lock | None, *, durable: bool = False) -> None:
         self.store = store
         self._name = name
+        self._durable = durable
         self._file_lock = lock
         self._lock = threading.Lock()
         self._bell = threading.Event()
@@ -75,11 +77,13 @@ class DeadBox:
         self._ending = False
         self._then: list[Callable[[], None]] = []
         self._complained = False
-        self.unkept = 0
+        self._unkept = 0
+        self._capacity = 0
 
     def start(self, mailbox: Mailbox) -> None:
         """Look after the store from now on; what is wanted goes into `mailbox`."""
         self._mailbox = mailbox
+        self._capacity = mailbox.capacity
         with self._lock:
             self._run()
 
@@ -109,9 +113,10 @@ class DeadBox:
             item, letter.reason, letter.detail, letter.attempts, letter.first or letter.at, letter.at, number
         )
         with self._lock:
-            if len(self._new) + len(self._again) >= _WAITING:
-                self.unkept += 1
-                if self.unkept == 1:
+            # A sink that gives up hands over all that it has; what it refuses afterwards has no end.
+            if letter.reason == "failed" and self._waiting >= _WAITING + self._capacity:
+                self._unkept += 1
+                if self._unkept == 1:
                     log.error("%s: %s cannot keep up: letters are not kept", self._name, self.store.path)
                 return
             (self._again if number else self._new).append((stored, done))
@@ -131,6 +136,15 @@ class DeadBox:
             self._delivered.append(seq)
             self._run()
         self._bell.set()
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._new) + len(self._again)
+
+    @property
+    def full(self) -> bool:
+        """Whether so many letters wait to be written that no more should be made."""
+        return self._waiting >= _WAITING
 
     @property
     def busy(self) -> bool:
@@ -170,21 +184,39 @@ class DeadBox:
             if worked and not self._ending:
                 worked = self._tried(self._look)
             with self._lock:
-                idle = not (self._new or self._again or self._delivered)
-                if self._ending and (idle or (not worked and self._then)):
-                    self._thread = None
+                idle = not (self._new or self._again or self._delivered or self._unkept)
+                over = self._ending and idle
+                callbacks: list[Callable[[], None]] = []
+                if self._ending and (idle or not worked):
                     callbacks, self._then = self._then, []
-                    break
-            if idle or not worked:
-                if worked:
-                    self._bell.wait(POLL)
-                else:
-                    self._hold_off()
-        if not idle:
-            log.error("%s: %s: letters could not be written before the end", self._name, self.store.path)
-        self._let_go()
-        for callback in callbacks:
-            callback()
+                if over:
+                    self._thread = None
+            if callbacks and not idle:
+                self._linger()
+            if over:
+                self._let_go()
+            for callback in callbacks:
+                callback()
+            if over:
+                return
+            if not worked:
+                self._hold_off()
+            elif idle:
+                self._bell.wait(POLL)
+
+    def _linger(self) -> None:
+        """Let the sink end without waiting any longer, and go on trying for as long as the process lives."""
+        with self._lock:
+            if self._durable:
+                # They are in the spool, and come again.
+                self._new = [each for each in self._new if each[0].reason != "rejected"]
+            left = self._waiting + self._unkept
+        log.error(
+            "%s: %s: %d letters are not written yet: trying on until the process ends",
+            self._name,
+            self.store.path,
+            left,
+        )
 
     def _hold_off(self) -> None:
         """Wait after a failure, however many letters ring meanwhile."""
@@ -214,11 +246,15 @@ class DeadBox:
     def _write(self) -> None:
         with self._lock:
             new, again, delivered = list(self._new), list(self._again), list(self._delivered)
-        if not (new or again or delivered):
+            unkept = self._unkept
+        if not (new or again or delivered or unkept):
             return
         # First into the store, then out of wherever it came from.
-        self.store.change([letter for letter, _ in new], [letter for letter, _ in again], delivered)
+        self.store.change([letter for letter, _ in new], [letter for letter, _ in again], delivered, unkept)
+        if unkept:
+            log.error("%s: %s: %d letters were not kept", self._name, self.store.path, unkept)
         with self._lock:
+            self._unkept -= unkept
             del self._new[: len(new)], self._again[: len(again)], self._delivered[: len(delivered)]
         for _, done in [*new, *again]:
             done()

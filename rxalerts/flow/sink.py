@@ -236,9 +236,10 @@ class Sink(ObserverBase[T_contra]):
         from rxalerts.flow.deadletters import DeadLetters
         from rxalerts.flow.spool import lock_path
 
-        shared = self.durable is not False and lock_path(self.spool_path()) == lock_path(path)
+        durable = self.durable is not False
+        shared = durable and lock_path(self.spool_path()) == lock_path(path)
         lock = None if shared else Lock(lock_path(path))
-        return DeadBox(self.name, DeadLetters(path, self.dead_bytes, self.dead_age), lock)
+        return DeadBox(self.name, DeadLetters(path, self.dead_bytes, self.dead_age), lock, durable=durable)
 
     @property
     def dead_box(self) -> DeadBox | None:
@@ -556,6 +557,11 @@ class Sink(ObserverBase[T_contra]):
         log.warning("%s: rejected: %s", self.name, reason)
         now = time.time()
         self._bury(DeadLetter(item, "rejected", reason, attempts, now, now - self.supervisor.failing_for), done)
+
+    @property
+    def burdened(self) -> bool:
+        """Whether its dead letters cannot be written as fast as they come (asked by the supervisor)."""
+        return self._dead_box is not None and self._dead_box.full
 
     def _dropped(self, item: Any, reason: str) -> None:
         if reason == "overflow" and (since := self.mailbox.losing_since) != self._warned_loss:

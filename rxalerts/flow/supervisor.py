@@ -25,7 +25,8 @@ log = logging.getLogger("rxalerts")
 CHECKPOINT = 1.0
 
 
-# How often a sink that is to end looks whether its durable mailbox has read on from disk, in seconds.
+# How often a sink looks whether the disk has got on, when it waits for its backlog to be read at the end, or for its
+# dead letters to be written, in seconds.
 _DISK_TICK = 0.02
 
 
@@ -86,6 +87,8 @@ class Host(Protocol):
 
     def state_changed(self, state: State) -> None: ...
     def rejected(self, item: Any, reason: str, attempts: int, done: Callable[[], None]) -> None: ...
+    @property
+    def burdened(self) -> bool: ...
 
 
 class Supervisor:
@@ -150,6 +153,9 @@ class Supervisor:
                     yield from self._guarded(self._reopen())
                 elif self._flush_due():
                     yield from self._guarded(self._flush())
+                elif self._host.burdened:
+                    # What would be rejected next could not be kept: better to wait, and let the source wait.
+                    yield Wait(_DISK_TICK, control_only=True)
                 elif self._take():
                     yield from self._guarded(self._deliver())
                 elif self._stop is not None:
