@@ -116,6 +116,7 @@ class DurableMailbox(Mailbox):
         self._ending = False
         self._broken = False
         self._complained = False
+        self._stuck = False
         self._warned_full = False
         self._waiting = False
         self._end_lock = threading.Lock()
@@ -195,7 +196,7 @@ class DurableMailbox(Mailbox):
     @property
     def _room_in_bound(self) -> int:
         # A disk that takes no deletions must not keep the backlog from going out.
-        return self._bound if self._complained else self._bound - self._in_hand - len(self._done)
+        return self._bound if self._stuck else self._bound - self._in_hand - len(self._done)
 
     def _resume(self) -> None:
         """Wake the sink, which may have waited for a transaction."""
@@ -390,16 +391,15 @@ class DurableMailbox(Mailbox):
             except sqlite3.Error as again:
                 self._complain(again)
                 return False
-        if worked and step == self._write:
+        if worked and step == self._write and not self._waiting:
             self._complained = False
         return worked
 
-    def _complain(self, error: sqlite3.Error) -> None:
+    def _complain(self, error: sqlite3.Error | str) -> None:
         """Say once what is wrong, until it is over."""
         if not self._complained:
             self._complained = True
             log.error("%s: %s: %s; the source waits until it can be used", self._name, self._spool.path, error)
-            self._resume()
 
     def _warn_full(self) -> None:
         if not self._warned_full:
@@ -437,6 +437,12 @@ class DurableMailbox(Mailbox):
                 rows = self._fitting(rows, room, alone=self._spool.count <= len(freed))
                 entries = entries[: len(rows)]
                 self._waiting = not rows
+        if rows and not self._ending and size > (space := self._spool.space(size)):
+            rows = self._fitting(rows, space, alone=False)
+            entries = entries[: len(rows)]
+            if not rows:
+                self._waiting = True
+                self._complain("the file system is nearly full")
         written = [row for row in rows if row.id not in refused] if refused else rows
         if written or freed or failures:
             self._spool.commit(written, freed, failures)
@@ -444,6 +450,7 @@ class DurableMailbox(Mailbox):
             row_id = self._done.popleft()
             self._known.pop(row_id, None)
             self._earlier.pop(row_id, None)
+        self._stuck = False
         if done:
             self._resume()
         for _ in failures:
@@ -582,6 +589,8 @@ class DurableMailbox(Mailbox):
         """Replace the file if it is damaged; false when it is only hard to use at the moment."""
         if not is_damage(error):
             self._complain(error)
+            self._stuck = True
+            self._resume()
             # If the disk is full, some of it may be ours to give back.
             self._spool.relieve()
             return False

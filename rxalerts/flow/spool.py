@@ -65,6 +65,11 @@ class Row(NamedTuple):
         return len(self.alert) + (len(self.data) if self.data else 0) + OVERHEAD
 
 
+# What is left of a file system when the file has stopped growing, in bytes: for deleting what was delivered, and for
+# the log of what takes its place.
+_RESERVE = 1 << 19
+_FREE_PAGES = ("freelist_count", "page_size")
+
 # What a row costs beside its payload, roughly, in bytes.
 OVERHEAD = 64
 
@@ -203,6 +208,31 @@ class Spool:
         row = self._connection.execute("SELECT next_at FROM alerts ORDER BY id LIMIT 1").fetchone()
         return 0.0 if row is None else row[0]
 
+    def space(self, wanted: int) -> int:
+        """Return how many bytes of alerts may be written so that the log can still be folded back into the file.
+
+        A log that has taken the last byte never could: folding takes space first, and gives it back afterwards.
+        """
+        try:
+            space = self._space(wanted)
+            if space < wanted:
+                self.relieve()
+                space = self._space(wanted)
+        except OSError:
+            # The folder is gone: SQLite will say so.
+            return wanted
+        return space
+
+    def _space(self, wanted: int) -> int:
+        free = _free_bytes(self.path) - _file_size(f"{self.path}-wal")
+        # Whatever is written stands in the log and then in the file, in pages that are not quite full.
+        space = (free - _RESERVE) // 3
+        if space < wanted:
+            # What goes into pages that were given back makes the log longer, but not the file.
+            pages, size = (self._connection.execute(f"PRAGMA {what}").fetchone()[0] for what in _FREE_PAGES)
+            space = max(space, min(pages * size, free - _RESERVE // 4) // 2)
+        return max(0, space)
+
     def relieve(self) -> None:
         """Fold the log back into the file, which gives back the space of old versions of its pages."""
         with contextlib.suppress(sqlite3.Error):
@@ -231,6 +261,18 @@ _INSERT = f"INSERT INTO alerts ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 _LAST = ("SELECT last_id FROM totals", "SELECT id FROM alerts ORDER BY id DESC LIMIT 1", "SELECT max(id) FROM alerts")
+
+
+def _free_bytes(path: str) -> int:
+    status = os.statvfs(os.path.dirname(path) or ".")
+    return status.f_bavail * status.f_frsize
+
+
+def _file_size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def lock_path(path: str) -> str:

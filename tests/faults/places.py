@@ -32,11 +32,13 @@ class Place:
         sink: what delivers to it.
         doubles: how many alerts may arrive twice.
         stalls: it fails by being slow, so that no attempt is repeated.
+        progresses: one alert gets through per attempt: beside another that makes the source wait, it never fills up.
     """
 
     name = ""
     doubles = 0
     stalls = False
+    progresses = False
     sink: Sink[Any]
 
     def break_it(self) -> None:
@@ -186,7 +188,7 @@ class SyslogDaemon(Place):
                     return
 
     def break_it(self) -> None:
-        self._path.unlink()
+        self._path.unlink(missing_ok=True)
         self._over.set()
         self._thread.join(10)
         self._socket.close()
@@ -249,6 +251,7 @@ class DyingProgram(Place):
         common: dict[str, Any] = {**COMMON, "max_batch": 8 if kept else 1}
         self.sink = ProgramSink(loop, keep_alive=kept, unbuffered=True, check=not kept, **common)
         # With `check`, one that failed after it had done its work is asked to do it again.
+        self.progresses = when == "after"
         self.doubles = 10_000 if when == "after" and not kept else 0
 
     def break_it(self) -> None:
