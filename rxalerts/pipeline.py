@@ -19,6 +19,7 @@ from reactivex.disposable import SingleAssignmentDisposable
 from rxalerts.display import html_of
 from rxalerts.errors import SourceError
 from rxalerts.flow.chain import Chain
+from rxalerts.flow.circle import refuse_loop
 from rxalerts.flow.guard import Faults, counted_by
 from rxalerts.flow.hub import Branch, Hub, complete_branches
 from rxalerts.flow.iterable import from_iterable
@@ -128,6 +129,8 @@ class Pipeline:
             or `stop` was called; None: for as long as they get on (a sink that has delivered nothing for
             30 s is given up).
 
+    Raises ConfigError when a sink would write to a file that the source reads.
+
     The source runs on a thread of its own, so that a KeyboardInterrupt never falls between reading an alert and
     handing it over. Delivery is that of the sinks; the report tells about every alert.
     """
@@ -152,6 +155,8 @@ class Pipeline:
         self._sinks: dict[str, Sink[Any]] = {}
         self._retired: dict[str, Sink[Any]] = {}
         self._routes = [_as_route(each) for each in routes]
+        files = [path for each in self._routes for sink in each.sinks for path in sink.files]
+        refuse_loop(getattr(self._source, "files", ()), files)
         self._emitter: Emitter[Any] | None = None
         self._subscription = SingleAssignmentDisposable()
         self._stopping = False

@@ -186,6 +186,11 @@ class Sink(ObserverBase[T_contra]):
 
     # -- for the author of a sink ---------------------------------------------------------------------------
 
+    @property
+    def files(self) -> Sequence[str]:
+        """The files that this sink writes to, none of which may be one that its source reads."""
+        return ()
+
     def validate(self) -> None:
         """Check the options of this kind of sink; raise OptionError(key, reason)."""
 

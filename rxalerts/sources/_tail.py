@@ -78,6 +78,7 @@ class TailSource(Source[Alert]):
         name: str,
     ) -> None:
         super().__init__(name)
+        self.files = (path,)
         self._path = path
         self._state = state
         self._start = start
