@@ -362,6 +362,23 @@ def test_more_than_the_mailbox_holds_goes_piece_by_piece(tmp_path: Path, store: 
     assert sink.stats().dropped == {}
 
 
+def test_what_fails_again_is_tried_once(
+    tmp_path: Path, store: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A letter that is rejected again while others are sent is not sent a second time, and not taken for delivered."""
+    store.change(added=[letter(number) for number in range(300)])
+    store.want("")
+    monkeypatch.setattr(deadbox, "_AGAIN", 5)
+    sink = recording(tmp_path, capacity=10_000)
+    sink.refuse(lambda _: True)
+    sink.start()
+    wait_for(lambda: not store.wanted(0, 1))
+    sink.close()
+    assert {letter.attempts for letter in store.select()} == {2}
+    counts = store.counts()
+    assert (counts["kept"], counts.get("delivered", 0), sink.stats().rejected) == (300, 0, 300)
+
+
 def test_purged_while_under_way(tmp_path: Path, store: DeadLetters) -> None:
     """A letter that was removed by hand does not come back when it fails again."""
     store.change(added=[letter(1)])

@@ -256,7 +256,8 @@ class DeadBox:
         with self._lock:
             self._unkept -= unkept
             del self._new[: len(new)], self._again[: len(again)], self._delivered[: len(delivered)]
-        for _, done in [*new, *again]:
+        # What failed again is finished by its row: its mark is ours, and would take it for delivered.
+        for _, done in new:
             done()
 
     def _look(self) -> None:
@@ -271,16 +272,22 @@ class DeadBox:
         if self._send_again(self._mailbox) and time.time_ns() - changed > _TICK:
             self._seen = changed
 
+    def _is_under_way(self, number: int) -> bool:
+        """Tell whether a letter is with the sink, or has come back and is still marked as wanted on disk."""
+        if number in self._sent or number in self._delivered:
+            return True
+        return any(letter.id == number for letter, _ in self._again)
+
     def _send_again(self, mailbox: Mailbox) -> bool:
         """Offer what is wanted; true when nothing more is."""
         after = 0
         while letters := self.store.wanted(after, _AGAIN):
             for letter in letters:
                 after = letter.id
-                if letter.id in self._sent or letter.id in self._delivered:
-                    continue
-                item = letter.item
                 with self._lock:
+                    if self._is_under_way(letter.id):
+                        continue
+                    item = letter.item
                     self._sent[letter.id] = item
                     self._numbers[id(item)] = letter.id
                 if not mailbox.slip_in(item, letter.id, self):
