@@ -72,6 +72,8 @@ class DeadBox:
         # Letters on their way: the item of each, by number, and the number of each, by the item's identity.
         self._sent: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}
+        # Those that have failed again and are not written yet.
+        self._back: set[int] = set()
         self._seen = -1
         self._next_expiry = 0.0
         self._ending = False
@@ -120,6 +122,8 @@ class DeadBox:
                     log.error("%s: %s cannot keep up: letters are not kept", self._name, self.store.path)
                 return
             (self._again if number else self._new).append((stored, done))
+            if number:
+                self._back.add(number)
             self._run()
         self._bell.set()
 
@@ -255,6 +259,7 @@ class DeadBox:
             log.error("%s: %s: %d letters were not kept", self._name, self.store.path, unkept)
         with self._lock:
             self._unkept -= unkept
+            self._back.difference_update(letter.id for letter, _ in again)
             del self._new[: len(new)], self._again[: len(again)], self._delivered[: len(delivered)]
         # What failed again is finished by its row: its mark is ours, and would take it for delivered.
         for _, done in new:
@@ -274,9 +279,7 @@ class DeadBox:
 
     def _is_under_way(self, number: int) -> bool:
         """Tell whether a letter is with the sink, or has come back and is still marked as wanted on disk."""
-        if number in self._sent or number in self._delivered:
-            return True
-        return any(letter.id == number for letter, _ in self._again)
+        return number in self._sent or number in self._delivered or number in self._back
 
     def _send_again(self, mailbox: Mailbox) -> bool:
         """Offer what is wanted; true when nothing more is."""
