@@ -3,12 +3,13 @@
 import logging
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -29,7 +30,7 @@ from rxalerts.format import JSON, TEXT, Formatted
 from rxalerts.pipeline import run
 from rxalerts.sinks import CollectSink, FileSink
 from rxalerts.testing import RecordingSink
-from tests.support.durably import alert, number_of, numbers, send, small_disk, wait_for
+from tests.support.durably import Counter, alert, number_of, numbers, send, small_disk, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = Retry(initial=0.01, maximum=0.02)
@@ -493,6 +494,59 @@ def test_a_full_disk_makes_the_source_wait_and_loses_nothing(
         assert not thread.is_alive()
         assert numbers(sink.written) == list(range(3000))
         assert balanced(sink)
+
+
+def remove(folder: Path) -> None:
+    """As somebody who tidies up."""
+    shutil.rmtree(folder)
+
+
+def replace_by_a_folder(folder: Path) -> None:
+    """As somebody who moves files about."""
+    (folder / "kept.spool").rename(folder / "elsewhere")
+    (folder / "kept.spool").mkdir()
+
+
+def replace_by_another(folder: Path) -> None:
+    """As somebody who plays a backup back."""
+    (folder / "kept.spool").unlink()
+    (folder / "kept.spool").write_bytes(b"something else")
+
+
+@pytest.mark.parametrize("harm", [remove, replace_by_a_folder, replace_by_another])
+def test_a_file_that_is_taken_away_is_written_anew(
+    tmp_path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it waits, with all that it held: what was accepted is there at the next start."""
+    folder = tmp_path / "spool"
+    sink = recording(folder)
+    sink.block()
+    send(sink, map(alert, range(50)))
+    wait_for(lambda: mailbox_of(sink).spooled == 50)
+    harm(folder)
+    wait_for(lambda: "written anew, with 50 alerts" in caplog.text)
+    send(sink, map(alert, range(50, 60)))
+    wait_for(lambda: mailbox_of(sink).spooled == 60)
+    sink.close(0.0)
+    sink.release()
+    assert backlog(folder) == list(range(60))
+
+
+def test_a_file_that_cannot_be_written_anew_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its place cannot be used any more: nothing further is accepted, and at the end what is gone is told."""
+    folder = tmp_path / "spool"
+    sink = recording(folder)
+    sink.fail(OSError("away"), times=None)
+    send(sink, map(alert, range(50)))
+    wait_for(lambda: mailbox_of(sink).spooled == 50)
+    shutil.rmtree(folder)
+    folder.write_text("")
+    mark = Counter(until_delivered=False)
+    send(sink, map(alert, range(50, 60)), mark)
+    wait_for(lambda: "the source waits until it can be used" in caplog.text)
+    sink.close(0.0)
+    assert sink.stats().dropped == {"removed": 50, "shutdown": 10}
+    assert sink.stats().spooled == 0 and mark.released == [] and balanced(sink)
 
 
 @pytest.mark.parametrize("size", ["1m", "4m"])

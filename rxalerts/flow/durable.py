@@ -34,6 +34,9 @@ log = logging.getLogger("rxalerts")
 # The most alerts that one transaction writes.
 GROUP = 1000
 
+# How often a backlog that waits is looked after, in seconds: its file may be removed by somebody.
+_LOOK = 1.0
+
 # Pause after a failed transaction, in seconds: a full disk must not keep the processor busy.
 PAUSE = 0.5
 
@@ -342,6 +345,8 @@ class DurableMailbox(Mailbox):
         count = self._front.forsake(group, "shutdown") + self._front.discard("shutdown")
         if count:
             log.error("%s: %d alerts could not be written to disk in time and are lost (shutdown)", self._name, count)
+        if self._spool.count and not self._in_place():
+            self._destroyed()
         try:
             self._status.update(self._name, final=True)
             self._spool.close()
@@ -352,6 +357,15 @@ class DurableMailbox(Mailbox):
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
+
+    def _destroyed(self) -> None:
+        """Count what is gone with this process, because its file was removed and cannot be written anew."""
+        count, self._spool.count = self.spooled, 0
+        self._evicted += count
+        for _ in range(count):
+            self._front.count_dropped("removed")
+        if count:
+            log.error("%s: %s was removed: %d alerts that were in it are lost", self._name, self._spool.path, count)
 
     def _rest(self, worked: bool) -> None:
         """Wait for work; after a failure, for a while in any case."""
@@ -367,7 +381,7 @@ class DurableMailbox(Mailbox):
         self._bell.clear()
         if self._front.arm(self._bell.set):
             if not self._has_work() and not self._ending:
-                self._bell.wait(self._status.pause)
+                self._bell.wait(self._status.pause or (_LOOK if self._spool.count else None))
             self._front.disarm()
 
     def _has_writing(self) -> bool:
@@ -378,9 +392,23 @@ class DurableMailbox(Mailbox):
 
     def _work(self) -> bool:
         """One transaction and one look at the window; false when something failed and has to be tried again."""
+        if not self._in_place():
+            self._tried(self._fill)
+            return False
         worked = self._tried(self._write) if self._has_writing() else True
         # What is on disk goes out even when nothing can be written there.
         return self._tried(self._fill) and worked
+
+    def _in_place(self) -> bool:
+        """See to it that the file is where the next start will look for it."""
+        if self._spool.in_place:
+            return True
+        try:
+            self._spool.restore()
+        except (OSError, SinkError, sqlite3.Error) as error:
+            self._fail_to_write(error)
+            return False
+        return True
 
     def _tried(self, step: Callable[[], bool]) -> bool:
         try:
@@ -395,7 +423,13 @@ class DurableMailbox(Mailbox):
             self._complained = False
         return worked
 
-    def _complain(self, error: sqlite3.Error | str) -> None:
+    def _fail_to_write(self, error: Exception) -> None:
+        """Say so, and let the sink go on without its deliveries being noted."""
+        self._complain(error)
+        self._stuck = True
+        self._resume()
+
+    def _complain(self, error: Exception | str) -> None:
         """Say once what is wrong, until it is over."""
         if not self._complained:
             self._complained = True
@@ -588,9 +622,7 @@ class DurableMailbox(Mailbox):
     def _mend(self, error: sqlite3.Error) -> bool:
         """Replace the file if it is damaged; false when it is only hard to use at the moment."""
         if not is_damage(error):
-            self._complain(error)
-            self._stuck = True
-            self._resume()
+            self._fail_to_write(error)
             # If the disk is full, some of it may be ours to give back.
             self._spool.relieve()
             return False

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from rxalerts.errors import SinkError
-from rxalerts.flow.database import Lock, connect, is_damage, salvage, set_aside
+from rxalerts.flow.database import Lock, connect, is_damage, salvage, same_file, set_aside
 
 log = logging.getLogger("rxalerts")
 
@@ -112,7 +112,36 @@ class Spool:
             raise SinkError(f"{self.path}: cannot be opened: {error}; is there space, and is it ours?") from error
 
     def _connect(self) -> sqlite3.Connection:
-        return connect(self.path, MIGRATIONS, f"{_COLUMNS} ORDER BY id LIMIT 1", pragmas=_PRAGMAS)
+        connection = connect(self.path, MIGRATIONS, f"{_COLUMNS} ORDER BY id LIMIT 1", pragmas=_PRAGMAS)
+        self._status = os.stat(self.path)
+        return connection
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file is where it was: one that was removed is gone with this process, and nobody would know."""
+        return same_file(self.path, self._status)
+
+    def restore(self) -> None:
+        """Put a file with all that ours holds in the place that it was taken from; what is there now is set aside.
+
+        Raises SinkError, OSError or sqlite3.Error when that cannot be.
+        """
+        if not self._lock.in_place:
+            removed, self._lock = self._lock, Lock(lock_path(self.path))
+            removed.close()
+        status = self._status
+        if os.path.lexists(self.path):
+            log.error("%s: is not what it was: set aside as %s", self.path, set_aside(self.path))
+        connection = self._connect()
+        try:
+            self._connection.backup(connection)
+        except BaseException:
+            connection.close()
+            self._status = status
+            raise
+        self._connection.close()
+        self._connection = connection
+        log.error("%s: was removed or replaced while in use: written anew, with %d alerts", self.path, self.count)
 
     def _read_totals(self, connection: sqlite3.Connection) -> None:
         totals = connection.execute("SELECT count, bytes, last_id FROM totals").fetchone()
