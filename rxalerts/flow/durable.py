@@ -34,7 +34,7 @@ log = logging.getLogger("rxalerts")
 # The most alerts that one transaction writes.
 GROUP = 1000
 
-# How often a backlog that waits is looked after, in seconds: its file may be removed by somebody.
+# How often it is looked whether the file is still there, in seconds: somebody may remove it.
 _LOOK = 1.0
 
 # Pause after a failed transaction, in seconds: a full disk must not keep the processor busy.
@@ -120,6 +120,7 @@ class DurableMailbox(Mailbox):
         self._broken = False
         self._complained = False
         self._stuck = False
+        self._look_at = 0.0
         self._warned_full = False
         self._waiting = False
         self._end_lock = threading.Lock()
@@ -345,6 +346,7 @@ class DurableMailbox(Mailbox):
         count = self._front.forsake(group, "shutdown") + self._front.discard("shutdown")
         if count:
             log.error("%s: %d alerts could not be written to disk in time and are lost (shutdown)", self._name, count)
+        self._look_at = 0.0
         if self._spool.count and not self._in_place():
             self._destroyed()
         try:
@@ -400,8 +402,12 @@ class DurableMailbox(Mailbox):
         return self._tried(self._fill) and worked
 
     def _in_place(self) -> bool:
-        """See to it that the file is where the next start will look for it."""
+        """See to it, once in a while, that the file is where the next start will look for it."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return True
         if self._spool.in_place:
+            self._look_at = now + _LOOK
             return True
         try:
             self._spool.restore()

@@ -12,6 +12,7 @@ import logging
 import os
 import sqlite3
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -68,6 +69,8 @@ class Row(NamedTuple):
 # What is left of a file system when the file has stopped growing, in bytes: for deleting what was delivered, and for
 # the log of what takes its place.
 _RESERVE = 1 << 19
+# For how many seconds a look at the free space counts: each one may have to wait for the interpreter's lock.
+_TRUST = 1.0
 _FREE_PAGES = ("freelist_count", "page_size")
 
 # What a row costs beside its payload, roughly, in bytes.
@@ -91,6 +94,7 @@ class Spool:
         self.bytes = 0
         self.last_id = 0
         self.transactions = 0
+        self._looked, self._spare = -_TRUST, 0
         self._lock = Lock(lock_path(path))
         try:
             self._connection = self._open()
@@ -241,7 +245,12 @@ class Spool:
         """Return how many bytes of alerts may be written so that the log can still be folded back into the file.
 
         A log that has taken the last byte never could: folding takes space first, and gives it back afterwards.
+        What a look has found is taken as it is for a moment, down to half of it.
         """
+        now = time.monotonic()
+        if now < self._looked + _TRUST and wanted <= self._spare:
+            self._spare -= wanted
+            return wanted
         try:
             space = self._space(wanted)
             if space < wanted:
@@ -250,6 +259,7 @@ class Spool:
         except OSError:
             # The folder is gone: SQLite will say so.
             return wanted
+        self._looked, self._spare = now, space // 2 - wanted
         return space
 
     def _space(self, wanted: int) -> int:
