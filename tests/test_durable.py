@@ -541,9 +541,9 @@ def test_a_file_that_cannot_be_written_anew_is_counted(tmp_path: Path, caplog: p
     wait_for(lambda: mailbox_of(sink).spooled == 50)
     shutil.rmtree(folder)
     folder.write_text("")
+    wait_for(lambda: "the source waits until it can be used" in caplog.text)
     mark = Counter(until_delivered=False)
     send(sink, map(alert, range(50, 60)), mark)
-    wait_for(lambda: "the source waits until it can be used" in caplog.text)
     sink.close(0.0)
     assert sink.stats().dropped == {"removed": 50, "shutdown": 10}
     assert sink.stats().spooled == 0 and mark.released == [] and balanced(sink)

@@ -32,7 +32,7 @@ class Place:
         sink: what delivers to it.
         doubles: how many alerts may arrive twice.
         stalls: it fails by being slow, so that no attempt is repeated.
-        progresses: one alert gets through per attempt: beside another that makes the source wait, it never fills up.
+        progresses: some get through all the same: beside another that makes the source wait, it never fills up.
     """
 
     name = ""
@@ -205,6 +205,8 @@ class Frozen(Place):
 
     name = "gRPC subscriber frozen"
     stalls = True
+    # Into the kernel's buffers.
+    progresses = True
 
     def __init__(self, folder: Path) -> None:
         address = f"unix://{folder}/falco.sock"
