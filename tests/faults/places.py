@@ -60,7 +60,7 @@ class FullDisk(Place):
 
     name = "file system full"
 
-    def __init__(self, folder: Path, size: str = "256k") -> None:
+    def __init__(self, folder: Path, size: str = "4m") -> None:
         self.folder = self._disk = folder / "disk"
         self._disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(self._disk)]
@@ -127,7 +127,7 @@ class ReadOnly(Place):
     def __init__(self, folder: Path) -> None:
         self._disk = folder / "disk"
         self._disk.mkdir()
-        self._mounted = self._mount("size=1m")
+        self._mounted = self._mount("size=4m")
         self._file = self._disk / "events.txt"
         self._aside = folder / "aside.txt"
         self.sink = FileSink(self._file, **COMMON)
