@@ -177,6 +177,7 @@ def excuse(excused: dict[str, set[int]], got: dict[str, list[int]], sure: int, e
 def finish(destinations: Destinations, feed: Feed, folder: Path, count: int) -> None:
     """Start once more, and wait until everything has arrived; then end in order."""
     with Run("run", "-c", destinations.folder / "falco.yaml", "--from", feed.origin, folder=folder) as run:
+        run.ready()
         until(lambda: all(len(set(got)) >= count for got in destinations.got().values()), "all to arrive", 60)
         run.signal(signal.SIGTERM)
         assert run.end() == 0, run.err
@@ -218,6 +219,7 @@ def kill_flood(folder: Path, full: bool) -> Row:
         row.check(doubled - before <= bound, f"kill {part}: {doubled - before} doubled, {bound} at most")
         before = doubled
     with Run(*command, folder=folder) as run:
+        run.ready()
         until(lambda: len(set(numbers(read_all(out)))) == count, "all to arrive", 60)
         run.signal(signal.SIGTERM)
         assert run.end() == 0, run.err
