@@ -21,9 +21,10 @@ from rxalerts.config import load_config
 from rxalerts.errors import SinkError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import Fatal, Retryable
-from rxalerts.flow.durable import PAUSE, DurableMailbox
+from rxalerts.flow.durable import DurableMailbox
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.spool import Spool
+from rxalerts.flow.spooling import PAUSE
 from rxalerts.flow.spoolstatus import read_status
 from rxalerts.flow.stats import DeadLetter, State
 from rxalerts.format import JSON, TEXT, Formatted
