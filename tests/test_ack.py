@@ -217,6 +217,20 @@ def test_tail_saves_every_thousand_that_are_accepted(tmp_path: Path, monkeypatch
     pipeline.wait()
 
 
+def test_a_position_that_could_not_be_saved_is_saved_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its folder is away for a while: that is told once, and made good without another alert."""
+    log, state = tmp_path / "log", tmp_path / "states" / "state"
+    log.write_bytes(lines(range(10)))
+    sink = recording(tmp_path / "spool")
+    pipeline = Pipeline(sources.tail(log, state=state, poll=0.01), sink, timeout=5).start()
+    wait_for(lambda: "the position cannot be saved" in caplog.text and len(sink.written) == 10)
+    state.parent.mkdir()
+    wait_for(lambda: state.exists() and json.loads(state.read_text())["offset"] == log.stat().st_size)
+    pipeline.stop()
+    pipeline.wait()
+    assert caplog.text.count("the position cannot be saved") == 1
+
+
 def post(url: str | None, body: bytes) -> tuple[int, float]:
     """Send a body; return the status and how many seconds it took."""
     assert url is not None

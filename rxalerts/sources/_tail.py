@@ -90,6 +90,7 @@ class TailSource(Source[Alert]):
         self._places: deque[tuple[int, Place]] = deque()
         self._saved_at = 0.0
         self._unsaved = 0
+        self._complained = False
         self._save_lock = threading.Lock()
 
     def watermark(self) -> Watermark | None:
@@ -288,8 +289,13 @@ class TailSource(Source[Alert]):
             if place is not None:
                 try:
                     save_state(self._state, place)
+                    self._complained = False
                 except OSError as error:
-                    log.error("%s: the position cannot be saved: %s", self._state, error)
+                    # Saved with the next look: there may be no next alert.
+                    self._places.appendleft((committed, place))
+                    if not self._complained:
+                        self._complained = True
+                        log.error("%s: the position cannot be saved: %s; trying on", self._state, error)
 
 
 def _newer(files: list[Rotated], moment: int) -> list[Rotated]:
