@@ -30,8 +30,9 @@ TAIL = 2 * SAVE_COUNT
 # What a line is about as long as, in bytes.
 LINE = 67
 
-# So many lines of at least 50 bytes are in a pipe at most: the program reads them after the kill.
-PIPE = 65_536 // 50
+# So many lines of at least 50 bytes are in a program's pipe, and in the buffer before it, which is looked at when it is
+# pushed out: the program has read them, or does so after the kill.
+PIPE = 2 * 65_536 // 50
 
 
 class Feed(Protocol):
