@@ -75,8 +75,13 @@ def test_standard_input_that_is_closed_is_told(tmp_path: Path) -> None:
     assert b"standard input is closed" in done.stderr
 
 
+def merged(path: Path) -> Source[Alert]:
+    """Return one source of several."""
+    return sources.merge(sources.replay(path))
+
+
 @pytest.mark.parametrize("name", ["log", "link"])
-@pytest.mark.parametrize("source", [sources.replay, sources.tail, lambda path: sources.merge(sources.replay(path))])
+@pytest.mark.parametrize("source", [sources.replay, sources.tail, merged])
 def test_a_pipeline_does_not_either(source: Callable[[Path], Source[Alert]], name: str, tmp_path: Path) -> None:
     """In code too: the error names the file, before anything is read or written."""
     log = tmp_path / "log"

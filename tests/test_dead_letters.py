@@ -402,12 +402,13 @@ class Broken:
         self._broken.set()
         monkeypatch.setattr(deadbox, "_WAITING", 10)
         monkeypatch.setattr(deadbox, "_PAUSE", 0.01)
-        monkeypatch.setattr(DeadLetters, "change", lambda *args, **named: self._change(*args, **named))
 
-    def _change(self, *args: Any, **named: Any) -> None:
-        if self._broken.is_set():
-            raise sqlite3.OperationalError("database or disk is full")
-        self._real(*args, **named)
+        def change(*args: Any, **named: Any) -> None:
+            if self._broken.is_set():
+                raise sqlite3.OperationalError("database or disk is full")
+            self._real(*args, **named)
+
+        monkeypatch.setattr(DeadLetters, "change", change)
 
     def mend(self) -> None:
         """Work again."""

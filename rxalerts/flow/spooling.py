@@ -88,7 +88,7 @@ class Spooling(Mailbox):
         self._doomed: dict[int, int] = {}
         self._committed = 0
         self._evicted = 0
-        self._slipped = 0
+        self._slipped: int = 0
         self._loaded = 0
         self._bell = threading.Event()
         self._ending = False

@@ -34,7 +34,8 @@ class BrokenEndpoint(Place):
         self._endpoint = Endpoint(self._reply)
         self._broken = threading.Event()
         slow = name in SLOW
-        self.sink = HttpSink(self._endpoint.url, **{**OPTIONS, **({"timeout": 0.2} if slow else {})})
+        options: dict[str, Any] = {**OPTIONS, "timeout": 0.2} if slow else OPTIONS
+        self.sink = HttpSink(self._endpoint.url, **options)
         self.doubles = CAPACITY if slow else 0
         self.stalls = name == "HTTP answer torn"
 
