@@ -51,9 +51,10 @@ demo: $(VENV)/.run-ready ## the example log through the road to stdout and a fil
 test: $(VENV)/.dev-ready ## the whole suite, docstrings included
 	$(BIN)/python -m pytest -q -rs $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev-ready ## ruff, and bandit over what is installed
+lint: $(VENV)/.dev-ready ## ruff, bandit, and what can be told of the installed packages offline
 	$(BIN)/ruff check .
 	$(BIN)/bandit -q -c pyproject.toml -r rxalerts operators sinks
+	$(BIN)/python .ci/audit.py
 
 types: $(VENV)/.dev-ready ## mypy and pyright, both strict
 	$(BIN)/mypy

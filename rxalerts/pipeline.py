@@ -16,13 +16,16 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxalerts.display import html_of
+from rxalerts.errors import SourceError
 from rxalerts.flow.chain import Chain
+from rxalerts.flow.circle import refuse_loop
 from rxalerts.flow.guard import Faults, counted_by
 from rxalerts.flow.hub import Branch, Hub, complete_branches
 from rxalerts.flow.iterable import from_iterable
 from rxalerts.flow.report import Report as Report
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source
+from rxalerts.flow.threads import ThreadShortage, start
 from rxalerts.routes import Route, Tee, as_route
 
 log = logging.getLogger("rxalerts")
@@ -43,6 +46,8 @@ class Pipeline:
         timeout: seconds that the sinks get, all together, to deliver what they hold when the source has ended
             or `stop` was called; None: for as long as they get on (a sink that has delivered nothing for
             30 s is given up).
+
+    Raises ConfigError when a sink would write to a file that the source reads.
 
     The source runs on a thread of its own, so that a KeyboardInterrupt never falls between reading an alert and
     handing it over. Delivery is that of the sinks; the report tells about every alert.
@@ -68,6 +73,8 @@ class Pipeline:
         self._sinks: dict[str, Sink[Any]] = {}
         self._retired: dict[str, Sink[Any]] = {}
         self._routes = [as_route(each) for each in routes]
+        files = [path for each in self._routes for sink in each.sinks for path in sink.files]
+        refuse_loop(getattr(self._source, "files", ()), files)
         self._emitter: Emitter[Any] | None = None
         self._subscription = SingleAssignmentDisposable()
         self._stopping = False
@@ -87,7 +94,10 @@ class Pipeline:
         """Connect the routes, start the sinks, then the source."""
         self._began = time.monotonic()
         self._hub.swap(self._connect(self._routes))
-        threading.Thread(target=self._feed, name="rxalerts-source", daemon=True).start()
+        try:
+            start(threading.Thread(target=self._feed, name="rxalerts-source", daemon=True))
+        except ThreadShortage as error:
+            raise SourceError(str(error)) from error
         self._feeding = True
         return self
 

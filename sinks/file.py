@@ -68,6 +68,11 @@ class FileSink(ThreadSink[Alert | Formatted]):
         if self.rotate_keep < 1:
             raise OptionError("rotate_keep", f"must be 1 or more, got {self.rotate_keep}")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file."""
+        return (os.fspath(self.filename),)
+
     def make_channel(self) -> Channel:
         return _FileChannel(self)
 

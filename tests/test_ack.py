@@ -26,6 +26,7 @@ from rxalerts.flow.sink import Sink
 from rxalerts.flow.watermark import Watermark
 from rxalerts.format import Format
 from rxalerts.sinks import CollectSink, FileSink
+from rxalerts.sources._tail import SAVE_COUNT
 from rxalerts.testing import RecordingSink
 from rxalerts.wire import parse
 from tests.support.durably import Counter, alert, number_of, numbers, send, wait_for
@@ -194,6 +195,40 @@ def test_tail_saves_what_is_acknowledged(tmp_path: Path, ack: Ack) -> None:
     pipeline.stop()
     pipeline.wait()
     assert numbers(sink.written) == list(range(50))
+
+
+def test_tail_saves_every_thousand_that_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is read in a moment, the position lags behind what is on disk by two batches at most."""
+    monkeypatch.setattr("rxalerts.sources._tail._SAVE", 1e9)
+    log, state = tmp_path / "log", tmp_path / "state"
+    log.write_bytes(lines(range(5000)))
+    sink = recording(tmp_path / "spool")
+    sink.block()
+    pipeline = Pipeline(sources.tail(log, state=state, ack="accepted", poll=0.01), sink, timeout=5).start()
+    wait_for(lambda: sink.stats().spooled == 5000)
+
+    def saved() -> int:
+        offset = json.loads(state.read_text())["offset"] if state.exists() else 0
+        return log.read_bytes()[:offset].count(b"\n")
+
+    wait_for(lambda: 5000 - saved() < 2 * SAVE_COUNT)
+    sink.release()
+    pipeline.stop()
+    pipeline.wait()
+
+
+def test_a_position_that_could_not_be_saved_is_saved_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its folder is away for a while: that is told once, and made good without another alert."""
+    log, state = tmp_path / "log", tmp_path / "states" / "state"
+    log.write_bytes(lines(range(10)))
+    sink = recording(tmp_path / "spool")
+    pipeline = Pipeline(sources.tail(log, state=state, poll=0.01), sink, timeout=5).start()
+    wait_for(lambda: "the position cannot be saved" in caplog.text and len(sink.written) == 10)
+    state.parent.mkdir()
+    wait_for(lambda: state.exists() and json.loads(state.read_text())["offset"] == log.stat().st_size)
+    pipeline.stop()
+    pipeline.wait()
+    assert caplog.text.count("the position cannot be saved") == 1
 
 
 def post(url: str | None, body: bytes) -> tuple[int, float]:

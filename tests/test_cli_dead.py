@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from rxalerts.cli import main
 from rxalerts.flow.deadletters import DeadLetters, letter_for
-from rxalerts.flow.durable import as_row
+from rxalerts.flow.rows import as_row
 from rxalerts.flow.spool import Spool
 from tests.support.durably import alert, numbers, wait_for
 

@@ -3,10 +3,15 @@
 import os
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from rxalerts import Alert, run, sources
+from rxalerts.errors import ConfigError
+from rxalerts.flow.source import Source
+from rxalerts.sinks import FileSink
 from tests.support.run import COMMAND, alerts, config, rxalerts
 
 FILE = "file_output: {enabled: true, keep_alive: true, filename: ./events.txt}\n"
@@ -68,3 +73,20 @@ def test_standard_input_that_is_closed_is_told(tmp_path: Path) -> None:
     done = subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 1
     assert b"standard input is closed" in done.stderr
+
+
+def merged(path: Path) -> Source[Alert]:
+    """Return one source of several."""
+    return sources.merge(sources.replay(path))
+
+
+@pytest.mark.parametrize("name", ["log", "link"])
+@pytest.mark.parametrize("source", [sources.replay, sources.tail, merged])
+def test_a_pipeline_does_not_either(source: Callable[[Path], Source[Alert]], name: str, tmp_path: Path) -> None:
+    """In code too: the error names the file, before anything is read or written."""
+    log = tmp_path / "log"
+    log.write_text("".join(alerts(3)))
+    os.link(log, tmp_path / "link")
+    with pytest.raises(ConfigError, match=f"{name} is the file that is read: "):
+        run(source(log), FileSink(tmp_path / name))
+    assert log.read_text() == "".join(alerts(3))

@@ -1,11 +1,11 @@
 """Dead letters on disk: nothing that a sink gives up is gone, and sending it again neither loses nor doubles it."""
 
-import logging
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -362,6 +362,23 @@ def test_more_than_the_mailbox_holds_goes_piece_by_piece(tmp_path: Path, store: 
     assert sink.stats().dropped == {}
 
 
+def test_what_fails_again_is_tried_once(
+    tmp_path: Path, store: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A letter that is rejected again while others are sent is not sent a second time, and not taken for delivered."""
+    store.change(added=[letter(number) for number in range(300)])
+    store.want("")
+    monkeypatch.setattr(deadbox, "_AGAIN", 5)
+    sink = recording(tmp_path, capacity=10_000)
+    sink.refuse(lambda _: True)
+    sink.start()
+    wait_for(lambda: not store.wanted(0, 1))
+    sink.close()
+    assert {letter.attempts for letter in store.select()} == {2}
+    counts = store.counts()
+    assert (counts["kept"], counts.get("delivered", 0), sink.stats().rejected) == (300, 0, 300)
+
+
 def test_purged_while_under_way(tmp_path: Path, store: DeadLetters) -> None:
     """A letter that was removed by hand does not come back when it fails again."""
     store.change(added=[letter(1)])
@@ -377,25 +394,62 @@ def test_purged_while_under_way(tmp_path: Path, store: DeadLetters) -> None:
     assert store.select() == []
 
 
-def test_a_flood_of_letters_is_bounded_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+class Broken:
+    """Lets no dead letter be written until it is mended."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._real, self._broken = DeadLetters.change, threading.Event()
+        self._broken.set()
+        monkeypatch.setattr(deadbox, "_WAITING", 10)
+        monkeypatch.setattr(deadbox, "_PAUSE", 0.01)
+
+        def change(*args: Any, **named: Any) -> None:
+            if self._broken.is_set():
+                raise sqlite3.OperationalError("database or disk is full")
+            self._real(*args, **named)
+
+        monkeypatch.setattr(DeadLetters, "change", change)
+
+    def mend(self) -> None:
+        """Work again."""
+        self._broken.clear()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_store_that_cannot_keep_up_makes_the_source_wait(
+    tmp_path: Path, store: DeadLetters, monkeypatch: pytest.MonkeyPatch, durable: bool
 ) -> None:
-    """When the store cannot keep up, a durable sink's rejected alerts wait in its spool instead of in memory."""
-    monkeypatch.setattr(deadbox, "_WAITING", 10)
+    """Nothing more is tried, and so rejected, than can be kept: what comes waits in the mailbox, and none is lost."""
+    broken = Broken(monkeypatch)
+    sink = recording(tmp_path, durable=tmp_path if durable else False, max_batch=5)
+    sink.refuse(lambda _: True)
+    send(sink, map(alert, range(50)))
+    wait_for(lambda: sink.stats().rejected >= 10)
+    assert not sink.flush(0.1)
+    assert sink.stats().rejected <= 15
+    broken.mend()
+    sink.close()
+    assert sorted(numbers(store.select())) == list(range(50))
 
-    def refuse(*_: Any) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
 
-    sink = recording(tmp_path, durable=tmp_path, dead_store=None)
-    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "rxalerts"):
-        patch.setattr(DeadLetters, "change", refuse)
-        sink.refuse(lambda _: True)
-        send(sink, map(alert, range(50)))
-        wait_for(lambda: sink.stats().rejected == 50)
-        assert sink.dead_box is not None and sink.dead_box.unkept == 40
-        sink.close(1.0)
-    assert "cannot keep up" in caplog.text
-    assert sink.stats().spooled == 50
+def test_what_a_failed_sink_refuses_and_cannot_be_kept_is_counted(
+    tmp_path: Path, store: DeadLetters, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that it had is kept; of what comes later as much as memory has room for, the rest is told and counted."""
+    broken = Broken(monkeypatch)
+    sink = recording(tmp_path, capacity=20)
+    sink.block("open")
+    send(sink, map(alert, range(20)))
+    assert sink.stuck.wait(10)
+    sink.fail(Fatal("gone"), times=None)
+    sink.release()
+    wait_for(lambda: sink.state.ended)
+    send(sink, map(alert, range(20, 100)))
+    broken.mend()
+    wait_for(lambda: store.counts().get("unkept"))
+    assert numbers(store.select("ORDER BY id")) == list(range(30))
+    assert store.counts()["unkept"] == 70
+    assert "70 letters were not kept" in caplog.text
 
 
 def test_other_items_are_not_kept(tmp_path: Path, store: DeadLetters) -> None:

@@ -3,14 +3,16 @@
 import logging
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,16 +21,17 @@ from rxalerts.config import load_config
 from rxalerts.errors import SinkError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import Fatal, Retryable
-from rxalerts.flow.durable import PAUSE, DurableMailbox
+from rxalerts.flow.durable import DurableMailbox
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.spool import Spool
+from rxalerts.flow.spooling import PAUSE
 from rxalerts.flow.spoolstatus import read_status
 from rxalerts.flow.stats import DeadLetter, State
 from rxalerts.format import JSON, TEXT, Formatted
 from rxalerts.pipeline import run
 from rxalerts.sinks import CollectSink, FileSink
 from rxalerts.testing import RecordingSink
-from tests.support.durably import alert, number_of, numbers, send, small_disk, wait_for
+from tests.support.durably import Counter, alert, number_of, numbers, send, small_disk, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = Retry(initial=0.01, maximum=0.02)
@@ -85,6 +88,27 @@ def test_everything_is_delivered_once_and_in_order(tmp_path: Path) -> None:
     assert numbers(sink.written) == list(range(5000))
     assert report.lost == 0 and balanced(sink)
     assert backlog(tmp_path) == []
+
+
+def test_no_more_than_two_batches_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While deletions are not on disk yet, the sink goes two batches ahead of them, and then waits."""
+    sink = recording(tmp_path, max_batch=5)
+    spool = mailbox_of(sink)._spool  # pyright: ignore[reportPrivateUsage]
+    real, free = spool.commit, threading.Event()
+
+    def commit(rows: Any, deleted: Any, failed: Any = ()) -> None:
+        if deleted:
+            assert free.wait(20)
+        real(rows, deleted, failed)
+
+    monkeypatch.setattr(spool, "commit", commit)
+    send(sink, map(alert, range(100)))
+    wait_for(lambda: len(sink.written) >= 10)
+    wait_for(lambda: not mailbox_of(sink).has_mail(), what="the sink to wait")
+    assert len(sink.written) == 10 and sink.stats().depth > 80
+    free.set()
+    sink.close()
+    assert numbers(sink.written) == list(range(100))
 
 
 def test_formatted_alerts_keep_their_bytes(tmp_path: Path) -> None:
@@ -447,19 +471,22 @@ def test_what_is_in_memory_at_the_end_is_written_beyond_the_cap(tmp_path: Path) 
 
 
 def test_a_full_disk_makes_the_source_wait_and_loses_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the disk is full the source waits, few transactions are tried, and all goes on when there is space."""
+    """While the disk is full the source waits, it looks rarely, and all goes on when there is space."""
     with small_disk(tmp_path / "disk", "16m") as disk:
         (disk / "ballast").write_bytes(b"x" * 15_000_000)
         sink = recording(disk, capacity=500)
+        spool = mailbox_of(sink)._spool  # pyright: ignore[reportPrivateUsage]
+        looks = Mock(side_effect=spool.space)
+        monkeypatch.setattr(spool, "space", looks)
         sink.block()
         thread = threading.Thread(target=run, args=([alert(number, size=500) for number in range(3000)], sink))
         thread.start()
-        wait_for(lambda: "is full; the source waits" in caplog.text and sink.mailbox.pressing)
-        before = mailbox_of(sink).transactions
+        wait_for(lambda: "full; the source waits" in caplog.text and sink.mailbox.pressing)
+        before = looks.call_count
         began = time.monotonic()
-        wait_for(lambda: mailbox_of(sink).transactions >= before + 3)
+        wait_for(lambda: looks.call_count >= before + 3)
         assert time.monotonic() - began >= 2 * PAUSE * 0.9, "it spins"
         assert sink.stats().dropped == {}
         (disk / "ballast").unlink()
@@ -468,6 +495,75 @@ def test_a_full_disk_makes_the_source_wait_and_loses_nothing(
         assert not thread.is_alive()
         assert numbers(sink.written) == list(range(3000))
         assert balanced(sink)
+
+
+def remove(folder: Path) -> None:
+    """As somebody who tidies up."""
+    shutil.rmtree(folder)
+
+
+def replace_by_a_folder(folder: Path) -> None:
+    """As somebody who moves files about."""
+    (folder / "kept.spool").rename(folder / "elsewhere")
+    (folder / "kept.spool").mkdir()
+
+
+def replace_by_another(folder: Path) -> None:
+    """As somebody who plays a backup back."""
+    (folder / "kept.spool").unlink()
+    (folder / "kept.spool").write_bytes(b"something else")
+
+
+@pytest.mark.parametrize("harm", [remove, replace_by_a_folder, replace_by_another])
+def test_a_file_that_is_taken_away_is_written_anew(
+    tmp_path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it waits, with all that it held: what was accepted is there at the next start."""
+    folder = tmp_path / "spool"
+    sink = recording(folder)
+    sink.block()
+    send(sink, map(alert, range(50)))
+    wait_for(lambda: mailbox_of(sink).spooled == 50)
+    harm(folder)
+    wait_for(lambda: "written anew, with 50 alerts" in caplog.text)
+    send(sink, map(alert, range(50, 60)))
+    wait_for(lambda: mailbox_of(sink).spooled == 60)
+    sink.close(0.0)
+    sink.release()
+    assert backlog(folder) == list(range(60))
+
+
+def test_a_file_that_cannot_be_written_anew_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its place cannot be used any more: nothing further is accepted, and at the end what is gone is told."""
+    folder = tmp_path / "spool"
+    sink = recording(folder)
+    sink.fail(OSError("away"), times=None)
+    send(sink, map(alert, range(50)))
+    wait_for(lambda: mailbox_of(sink).spooled == 50)
+    shutil.rmtree(folder)
+    folder.write_text("")
+    wait_for(lambda: "the source waits until it can be used" in caplog.text)
+    mark = Counter(until_delivered=False)
+    send(sink, map(alert, range(50, 60)), mark)
+    sink.close(0.0)
+    assert sink.stats().dropped == {"removed": 50, "shutdown": 10}
+    assert sink.stats().spooled == 0 and mark.released == [] and balanced(sink)
+
+
+@pytest.mark.parametrize("size", ["1m", "4m"])
+def test_a_spool_gets_out_of_the_file_system_that_it_has_filled(tmp_path: Path, size: str) -> None:
+    """It leaves itself enough of it to delete what was delivered, and to go on with what the source held back."""
+    with small_disk(tmp_path / "disk", size) as disk:
+        sink = recording(disk, capacity=100)
+        sink.fail(OSError("away"), times=None)
+        source = threading.Thread(target=run, args=([alert(number, size=400) for number in range(8000)], sink))
+        source.start()
+        wait_for(lambda: sink.mailbox.pressing and sink.stats().failures > 3)
+        assert sink.stats().received < 8000
+        sink.mend()
+        source.join(30)
+        assert numbers(sink.written) == list(range(8000))
+        assert sink.stats().lost == 0
 
 
 def test_the_backlog_goes_out_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

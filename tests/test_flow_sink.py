@@ -16,7 +16,7 @@ from reactivex import Subject
 from reactivex.abc import ObserverBase
 
 from rxalerts import Alert
-from rxalerts.errors import OptionError
+from rxalerts.errors import OptionError, SinkError
 from rxalerts.flow.channel import AsyncChannel, Batch, Retryable
 from rxalerts.flow.scope import Scope
 from rxalerts.flow.sink import AsyncSink, Sink, reserve
@@ -302,6 +302,18 @@ def test_a_thread_that_cannot_be_started_fails_the_sink(monkeypatch: pytest.Monk
     assert sink.state is State.FAILED
     assert sink.stats().dropped == {"failed": 1}
     assert sink.close(1)
+
+
+def test_a_start_without_a_thread_names_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started on purpose, a sink for which there is no thread says so, and what to allow more of."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    sink: RecordingSink[int] = RecordingSink(name="pager")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(SinkError, match=r"pager: .*no thread can be started: allow more address space \(ulimit -v"):
+        sink.start()
 
 
 def test_overflow_with_fail_ends_the_sink() -> None:

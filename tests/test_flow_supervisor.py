@@ -8,10 +8,11 @@ import pytest
 
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import Batch, Channel, Fatal, Gone, Rejected, Retryable
+from rxalerts.flow.control import Flush, Reopen
 from rxalerts.flow.scope import Scope
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.stats import DeadLetter
-from rxalerts.flow.supervisor import CHECKPOINT, Flush, Reopen
+from rxalerts.flow.supervisor import CHECKPOINT
 from rxalerts.flow.watermark import Watermark
 from rxalerts.testing import RecordingSink, VirtualDriver
 
@@ -87,7 +88,8 @@ def test_max_batch_bounds_a_write() -> None:
     assert [len(batch) for batch in sink.batches] == [4, 4, 2]
 
 
-@pytest.mark.parametrize("error", [Retryable("away"), OSError(28, "No space left on device"), TimeoutError("slow")])
+@pytest.mark.parametrize("error", [Retryable("away"), OSError(28, "No space left"), TimeoutError("slow"),
+                                   MemoryError(), RuntimeError("can't start new thread")])  # fmt: skip
 def test_retryable_keeps_the_batch_at_the_head(error: Exception) -> None:
     """What failed is tried again after a pause, first, in order, and nothing is lost or doubled."""
     sink, driver = lived()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import io
 import json
 import logging
 import os
 import signal
 import stat
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from functools import partial
@@ -34,6 +38,7 @@ FORGED = "00:00:00.000000000: Emergency forged by the attacker"
 PAYLOAD = f"x\n{FORGED}\r\n{FORGED}\x0b{FORGED}\x0c{FORGED}\x85{FORGED}\u2028{FORGED}\u2029\x1b[2J\x1b]0;t\x07\x9b2J\0"
 SHELL = "$(touch pwned) `touch pwned`; touch pwned | touch pwned && touch pwned"
 SECRET = "s3cr3t-t0ken"
+AUDIT = Path(__file__).resolve().parent.parent / ".ci" / "audit.py"
 
 BAD = set("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\x1b\x07\x9b\0")
 TEXT = "text"
@@ -273,6 +278,25 @@ def test_a_zip_bomb_in_a_log_needs_no_memory(tmp_path: Path) -> None:
             bomb.write(b"[" * (1 << 20))
     with rxa.read(tmp_path / "bomb.gz", on_bad="report") as reader:
         assert list(reader) == [] and reader.rejected >= 1
+
+
+def test_the_audit_finds_what_is_not_as_it_was_packed(tmp_path: Path) -> None:
+    """A file that was changed or is gone, and a package from nowhere, fail the check of what is installed."""
+    good = base64.urlsafe_b64encode(hashlib.sha256(b"good").digest()).rstrip(b"=").decode()
+    info = tmp_path / "thing-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1\n")
+    (info / "RECORD").write_text(f"a.py,sha256={good},4\nb.py,sha256={good},4\nc.py,sha256={good},4\n")
+    for name, text in (("a", "good"), ("b", "evil")):
+        (tmp_path / f"{name}.py").write_text(text)
+    (info / "direct_url.json").write_text('{"url": "https://example.com/thing"}')
+    done = subprocess.run([sys.executable, AUDIT, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "thing: b.py: changed since it was installed",
+        "thing: c.py: No such file or directory",
+        "thing: from https://example.com/thing, and no package index",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 
 from rxalerts.errors import SinkError
 from rxalerts.flow import spool as module
-from rxalerts.flow.durable import as_item, as_row
+from rxalerts.flow.rows import as_item, as_row
 from rxalerts.flow.spool import Row, Spool
 from tests.support.durably import alert, number_of
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rxalerts import Alert
-from rxalerts.flow.durable import as_row
+from rxalerts.flow.rows import as_row
 from rxalerts.flow.spool import Row, Spool
 
 

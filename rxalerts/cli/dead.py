@@ -82,6 +82,7 @@ def list_letters(
             removed = ", ".join(f"{counts[key]} by {key}" for key in PURGES if counts.get(key))
             line = f"{store.name}: {counts['kept']} kept, {counts.get('bytes', 0)} bytes"
             line += f", {counts.get('delivered', 0)} delivered later"
+            line += f", {counts['unkept']} could not be kept" if counts.get("unkept") else ""
             click.echo(line + (f"; removed: {removed}" if removed else ""), err=True)
 
 

@@ -12,6 +12,7 @@ from queue import Empty
 import click
 
 from rxalerts.cli.signals import STOPS, Event, Finished, Signals
+from rxalerts.flow.threads import ThreadShortage, start
 from rxalerts.pipeline import Pipeline, Report
 
 LOST = 1
@@ -114,7 +115,11 @@ def _drain(pipeline: Pipeline, signals: Signals, deadline: float | None, timeout
 
     durable = any(sink.durable is not False for sink in pipeline.sinks.values())
     grace = _DISK_GRACE if durable else _GRACE
-    threading.Thread(target=drain, name="rxalerts-drain", daemon=True).start()
+    try:
+        start(threading.Thread(target=drain, name="rxalerts-drain", daemon=True))
+    except ThreadShortage:
+        # Without it a second signal cannot cut it short.
+        drain()
     while True:
         try:
             left = None if deadline is None else max(0.0, deadline + grace - time.monotonic())

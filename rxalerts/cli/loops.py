@@ -1,22 +1,16 @@
-"""Refuse to write to a file that is being read: every alert would come again and again, until the disk is full."""
+"""Which files a command reads and writes, so that `refuse_loop` can look before anything is opened."""
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rxalerts.errors import ConfigError
+from rxalerts.flow.circle import Place, refuse_loop
 
 if TYPE_CHECKING:
     from rxalerts.config import ChannelConfig
 
 __all__ = ["inputs_of", "outputs_of", "refuse_loop"]
-
-# A path, or a descriptor.
-Place = str | int
-
 
 def inputs_of(origin: str) -> list[Place]:
     """Return what `--from` reads, if it is a file or a descriptor.
@@ -40,21 +34,3 @@ def outputs_of(channels: Iterable[ChannelConfig]) -> list[Place]:
         elif each.channel == "stdout":
             places.append(1)
     return places
-
-
-def refuse_loop(inputs: Iterable[Place], outputs: Iterable[Place]) -> None:
-    """Raise ConfigError when one of `outputs` is one of `inputs`, by whatever name."""
-    read = {_identity(place) for place in inputs} - {None}
-    for place in outputs:
-        if _identity(place) in read:
-            name = {1: "standard output"}.get(place, place) if isinstance(place, int) else place
-            raise ConfigError(f"{name} is the file that is read: its alerts would come again without end; name another")
-
-
-def _identity(place: Place) -> object:
-    """Return what tells a regular file from others; of one that is not there yet, its path."""
-    try:
-        status = os.stat(place)
-    except OSError:
-        return os.path.realpath(place) if isinstance(place, str) else None
-    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

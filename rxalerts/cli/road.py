@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rxalerts.alert import Alert
+from rxalerts.cli.backlogs import tell_unclaimed, with_backlog
 from rxalerts.cli.internal import restart_failed
 from rxalerts.cli.valve import Valve
 from rxalerts.config import ChannelConfig, Config
@@ -66,9 +67,9 @@ class Road:
         settings = config.settings
         self.valve = Valve(source, priority=settings.priority, rate=settings.rate, burst=settings.max_burst)
         self._handed_over: dict[str, int] = {}
-        self._channels = {
-            each.name: _Running(each, each.build()) for each in wanted_channels(config, daemon=self._daemon)
-        }
+        wanted = wanted_channels(config, daemon=self._daemon)
+        self._channels = {each.name: _Running(each, with_backlog(each).build()) for each in wanted}
+        tell_unclaimed(wanted)
         self.pipeline = Pipeline(self.valve, *self._routes(), timeout=settings.output_timeout)
 
     def _routes(self) -> list[Route]:
@@ -107,13 +108,15 @@ class Road:
         self.valve.pause()
         try:
             left_over = self._retire([each for name, each in before.items() if name not in kept], kept)
-            self._channels = {each.name: kept.get(each.name) or self._made(each, before) for each in wanted}
+            channels = {each.name: kept.get(each.name) or self._made(each, before.get(each.name)) for each in wanted}
+            self._channels = {name: running for name, running in channels.items() if running is not None}
             self.pipeline.swap(*self._routes())
             self._hand_over(left_over)
             self.valve.limit(settings.priority, settings.rate, settings.max_burst)
         finally:
             self.valve.resume()
         self.config = config
+        tell_unclaimed(wanted, [each.config for each in before.values()])
         changed = [name for name in {**before, **self._channels} if name not in kept]
         log.info("reloaded: %s", f"exchanged {', '.join(changed)}" if changed else "no channel has changed")
 
@@ -122,16 +125,18 @@ class Road:
         # One that has given up gets another chance.
         return running is not None and running.config == wanted and not running.sink.state.ended
 
-    def _made(self, wanted: ChannelConfig, before: dict[str, _Running]) -> _Running:
-        """Make a channel; if that fails in spite of the check, the old one of that name again."""
+    def _made(self, wanted: ChannelConfig, before: _Running | None) -> _Running | None:
+        """Make a channel; if that fails in spite of the check, the old one of that name again, or none."""
+        old = None if before is None else before.config
         try:
-            return _Running(wanted, wanted.build())
+            return _Running(wanted, with_backlog(wanted, old).build())
         except (RxAlertsError, OSError, ValueError) as error:
-            if wanted.name not in before:
-                raise
             self.refuse(f"{wanted.name}: {error}")
-            old = before[wanted.name].config
-            return _Running(old, old.build())
+        try:
+            return None if old is None else _Running(old, old.build())
+        except (RxAlertsError, OSError, ValueError) as error:
+            self.refuse(f"{wanted.name}: as it was before: {error}")
+            return None
 
     def _retire(self, old: list[_Running], kept: dict[str, _Running]) -> dict[str, list[Any]]:
         """End channels; returns what each could not deliver in time."""

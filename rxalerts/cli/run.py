@@ -61,12 +61,17 @@ def command(
     if unbuffered:
         overrides = (*overrides, "buffered_outputs=false")
     # Only now what takes a while to import.
-    from rxalerts.errors import ConfigError, SinkError
+    from rxalerts.errors import ConfigError, SinkError, SourceError
+    from rxalerts.flow.threads import is_shortage, remedy
 
     try:
         sys.exit(_run(signals, path, overrides, origin, daemon, pidfile, strict, rejects))
-    except (ConfigError, SinkError) as error:
+    except (ConfigError, SinkError, SourceError) as error:
         raise click.UsageError(str(error)) from None
+    except (RuntimeError, MemoryError) as error:
+        if not is_shortage(error):
+            raise
+        raise click.UsageError(f"out of memory or threads: {remedy()}") from None
 
 
 def _run(

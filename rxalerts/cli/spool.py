@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rxalerts.cli.backlogs import unclaimed
 from rxalerts.cli.run import DEFAULT_CONFIG
 from rxalerts.cli.stores import Store, open_stores, table, when
 from rxalerts.errors import RxAlertsError
@@ -37,7 +38,10 @@ def status(path: str, overrides: tuple[str, ...], name: str | None, as_json: boo
     Example: rxalerts spool status -c /etc/falco/falco.yaml
     """
     try:
-        found = [_described(store) for store in open_stores(path, overrides, name)]
+        stores = open_stores(path, overrides, name)
+        found = [_described(store) for store in stores]
+        if name is None:
+            found += [_left_behind(*each) for each in unclaimed([store.channel for store in stores])]
     except (RxAlertsError, OSError) as error:
         raise click.UsageError(str(error)) from None
     if as_json:
@@ -60,6 +64,13 @@ def _described(store: Store) -> dict[str, Any]:
         described |= {"backlog": known.backlog, "oldest": when(known.oldest), "bytes": known.bytes}
     described["on_disk"] = sum(_size(store.spool + suffix) for suffix in ("", "-wal"))
     return {**described, "state": state}
+
+
+def _left_behind(path: str, known: SpoolStatus) -> dict[str, Any]:
+    """Describe a backlog that no channel of the configuration delivers, as it was when its own noted it last."""
+    size = sum(_size(path + suffix) for suffix in ("", "-wal"))
+    described = {"sink": known.name, "backlog": known.backlog, "oldest": when(known.oldest), "bytes": known.bytes}
+    return {**described, "on_disk": size, "dead": None, "state": "no channel here has this name"}
 
 
 def _looked_up(store: Store, path: str) -> tuple[SpoolStatus | None, str]:

@@ -6,8 +6,8 @@
     ├── Rejected    the destination refuses this alert: it goes to the dead letters, the rest goes on
     └── Fatal       it makes no sense to go on: the sink is FAILED and everything goes to the dead letters
 
-An `OSError` that a hook raises counts as `Retryable`; any other exception as `Rejected` when it comes out of
-`write` (a fault in the code that renders one alert must not stop the others).
+An `OSError` that a hook raises counts as `Retryable`, as does a shortage of memory or threads; any other exception as
+`Rejected` when it comes out of `write` (a fault in the code that renders one alert must not stop the others).
 """
 
 from __future__ import annotations

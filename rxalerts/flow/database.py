@@ -61,6 +61,11 @@ class Lock:
         self._file.write(str(os.getpid()))
         self._file.flush()
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the file is still there: without it another process could take the lock."""
+        return same_file(self.path, os.fstat(self._file.fileno()))
+
     def close(self) -> None:
         """Let go of it."""
         self._file.close()
@@ -77,6 +82,14 @@ class Lock:
         except OSError:
             return None
         return None
+
+
+def same_file(path: str, status: os.stat_result) -> bool:
+    """Tell whether what is at `path` is the file that `status` is of."""
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
+        return False
 
 
 def _number_in(file: IO[str]) -> int:

@@ -16,6 +16,7 @@ from rxalerts.flow.database import Lock
 from rxalerts.flow.deadletters import DeadLetters, Letter, letter_for
 from rxalerts.flow.mailbox import Mailbox
 from rxalerts.flow.stats import DeadLetter
+from rxalerts.flow.threads import ThreadShortage, start
 from rxalerts.format import Formatted
 
 log = logging.getLogger("rxalerts")
@@ -32,7 +33,7 @@ _PAUSE = 0.5
 # How often letters that have become too old are looked for, in seconds.
 _EXPIRE = 60.0
 
-# How many letters may wait to be written. What comes beyond them stays in the spool, if there is one.
+# How many letters may wait to be written before their sink waits as well.
 _WAITING = 10_000
 
 # Two changes within so many nanoseconds may leave the same time stamp.
@@ -49,15 +50,17 @@ class DeadBox:
         name: of the sink, for log lines.
         store: where they are kept.
         lock: held until the end, to show that this process looks after the store; None: the spool's lock does.
+        durable: what is rejected stays in a spool until its letter is written.
 
     A letter that is sent again stays in the store until it is delivered. If it fails again, its row is updated.
     """
 
     until_delivered = True
 
-    def __init__(self, name: str, store: DeadLetters, lock: Lock | None) -> None:
+    def __init__(self, name: str, store: DeadLetters, lock: Lock | None, *, durable: bool = False) -> None:
         self.store = store
         self._name = name
+        self._durable = durable
         self._file_lock = lock
         self._lock = threading.Lock()
         self._bell = threading.Event()
@@ -69,16 +72,20 @@ class DeadBox:
         # Letters on their way: the item of each, by number, and the number of each, by the item's identity.
         self._sent: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}
+        # Those that have failed again and are not written yet.
+        self._back: set[int] = set()
         self._seen = -1
         self._next_expiry = 0.0
         self._ending = False
         self._then: list[Callable[[], None]] = []
         self._complained = False
-        self.unkept = 0
+        self._unkept = 0
+        self._capacity = 0
 
     def start(self, mailbox: Mailbox) -> None:
         """Look after the store from now on; what is wanted goes into `mailbox`."""
         self._mailbox = mailbox
+        self._capacity = mailbox.capacity
         with self._lock:
             self._run()
 
@@ -86,8 +93,11 @@ class DeadBox:
         """Have a thread, under the lock."""
         if self._thread is None:
             thread = threading.Thread(target=self._live, name=f"rxalerts-dead-{self._name}", daemon=True)
-            thread.start()
-            self._thread = thread
+            try:
+                self._thread = start(thread)
+            except ThreadShortage as error:
+                # What waits is written when there is one, at the end at the latest.
+                self._complain(error)
 
     # -- what the sink tells --------------------------------------------------------------------------------
 
@@ -105,12 +115,15 @@ class DeadBox:
             item, letter.reason, letter.detail, letter.attempts, letter.first or letter.at, letter.at, number
         )
         with self._lock:
-            if len(self._new) + len(self._again) >= _WAITING:
-                self.unkept += 1
-                if self.unkept == 1:
+            # A sink that gives up hands over all that it has; what it refuses afterwards has no end.
+            if letter.reason == "failed" and self._waiting >= _WAITING + self._capacity:
+                self._unkept += 1
+                if self._unkept == 1:
                     log.error("%s: %s cannot keep up: letters are not kept", self._name, self.store.path)
                 return
             (self._again if number else self._new).append((stored, done))
+            if number:
+                self._back.add(number)
             self._run()
         self._bell.set()
 
@@ -129,6 +142,15 @@ class DeadBox:
         self._bell.set()
 
     @property
+    def _waiting(self) -> int:
+        return len(self._new) + len(self._again)
+
+    @property
+    def full(self) -> bool:
+        """Whether so many letters wait to be written that no more should be made."""
+        return self._waiting >= _WAITING
+
+    @property
     def busy(self) -> bool:
         """Whether something waits to be written, or letters are on their way."""
         return bool(self._new or self._again or self._delivered or self._sent)
@@ -141,6 +163,7 @@ class DeadBox:
                 self._then.append(then)
                 self._bell.set()
                 return
+        self._tried(self._write)
         self._let_go()
         then()
 
@@ -165,21 +188,39 @@ class DeadBox:
             if worked and not self._ending:
                 worked = self._tried(self._look)
             with self._lock:
-                idle = not (self._new or self._again or self._delivered)
-                if self._ending and (idle or (not worked and self._then)):
-                    self._thread = None
+                idle = not (self._new or self._again or self._delivered or self._unkept)
+                over = self._ending and idle
+                callbacks: list[Callable[[], None]] = []
+                if self._ending and (idle or not worked):
                     callbacks, self._then = self._then, []
-                    break
-            if idle or not worked:
-                if worked:
-                    self._bell.wait(POLL)
-                else:
-                    self._hold_off()
-        if not idle:
-            log.error("%s: %s: letters could not be written before the end", self._name, self.store.path)
-        self._let_go()
-        for callback in callbacks:
-            callback()
+                if over:
+                    self._thread = None
+            if callbacks and not idle:
+                self._linger()
+            if over:
+                self._let_go()
+            for callback in callbacks:
+                callback()
+            if over:
+                return
+            if not worked:
+                self._hold_off()
+            elif idle:
+                self._bell.wait(POLL)
+
+    def _linger(self) -> None:
+        """Let the sink end without waiting any longer, and go on trying for as long as the process lives."""
+        with self._lock:
+            if self._durable:
+                # They are in the spool, and come again.
+                self._new = [each for each in self._new if each[0].reason != "rejected"]
+            left = self._waiting + self._unkept
+        log.error(
+            "%s: %s: %d letters are not written yet: trying on until the process ends",
+            self._name,
+            self.store.path,
+            left,
+        )
 
     def _hold_off(self) -> None:
         """Wait after a failure, however many letters ring meanwhile."""
@@ -192,9 +233,7 @@ class DeadBox:
         try:
             step()
         except (sqlite3.Error, OSError, SinkError) as error:
-            if not self._complained:
-                self._complained = True
-                log.error("%s: %s: %s; trying again", self._name, self.store.path, error)
+            self._complain(error)
             return False
         except Exception:
             log.exception("%s: %s: a fault in its own machinery", self._name, self.store.path)
@@ -202,16 +241,28 @@ class DeadBox:
         self._complained = False
         return True
 
+    def _complain(self, error: Exception) -> None:
+        """Say once what is wrong, until it is over."""
+        if not self._complained:
+            self._complained = True
+            log.error("%s: %s: %s; trying again", self._name, self.store.path, error)
+
     def _write(self) -> None:
         with self._lock:
             new, again, delivered = list(self._new), list(self._again), list(self._delivered)
-        if not (new or again or delivered):
+            unkept = self._unkept
+        if not (new or again or delivered or unkept):
             return
         # First into the store, then out of wherever it came from.
-        self.store.change([letter for letter, _ in new], [letter for letter, _ in again], delivered)
+        self.store.change([letter for letter, _ in new], [letter for letter, _ in again], delivered, unkept)
+        if unkept:
+            log.error("%s: %s: %d letters were not kept", self._name, self.store.path, unkept)
         with self._lock:
+            self._unkept -= unkept
+            self._back.difference_update(letter.id for letter, _ in again)
             del self._new[: len(new)], self._again[: len(again)], self._delivered[: len(delivered)]
-        for _, done in [*new, *again]:
+        # What failed again is finished by its row: its mark is ours, and would take it for delivered.
+        for _, done in new:
             done()
 
     def _look(self) -> None:
@@ -226,16 +277,20 @@ class DeadBox:
         if self._send_again(self._mailbox) and time.time_ns() - changed > _TICK:
             self._seen = changed
 
+    def _is_under_way(self, number: int) -> bool:
+        """Tell whether a letter is with the sink, or has come back and is still marked as wanted on disk."""
+        return number in self._sent or number in self._delivered or number in self._back
+
     def _send_again(self, mailbox: Mailbox) -> bool:
         """Offer what is wanted; true when nothing more is."""
         after = 0
         while letters := self.store.wanted(after, _AGAIN):
             for letter in letters:
                 after = letter.id
-                if letter.id in self._sent or letter.id in self._delivered:
-                    continue
-                item = letter.item
                 with self._lock:
+                    if self._is_under_way(letter.id):
+                        continue
+                    item = letter.item
                     self._sent[letter.id] = item
                     self._numbers[id(item)] = letter.id
                 if not mailbox.slip_in(item, letter.id, self):

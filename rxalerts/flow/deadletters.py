@@ -120,10 +120,15 @@ class DeadLetters:
         added: Sequence[Letter] = (),
         again: Sequence[Letter] = (),
         delivered: Iterable[int] = (),
+        unkept: int = 0,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Add letters, update those that failed again, remove what was delivered, and keep the limits."""
+        """Add letters, update those that failed again, remove what was delivered, and keep the limits.
+
+        Arguments:
+            unkept: how many there were besides that could not be kept: counted.
+        """
         with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO letters (alert, data, content_type, reason, detail, attempts, first, last)"
@@ -136,6 +141,7 @@ class DeadLetters:
             )
             gone = connection.executemany("DELETE FROM letters WHERE id = ?", ((number,) for number in delivered))
             _count(connection, "delivered", max(0, gone.rowcount))
+            _count(connection, "unkept", unkept)
             _count(connection, "bytes", sum(letter.size for letter in added))
             if gone.rowcount > 0:
                 _recount(connection)

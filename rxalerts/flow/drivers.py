@@ -7,8 +7,8 @@ import threading
 from typing import Any
 
 from rxalerts.flow.channel import Fatal, Retryable
+from rxalerts.flow.control import Steps, Wait
 from rxalerts.flow.mailbox import Mailbox
-from rxalerts.flow.supervisor import Steps, Wait
 
 
 def drive_thread(steps: Steps, mailbox: Mailbox) -> None:

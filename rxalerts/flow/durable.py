@@ -11,63 +11,28 @@ back filled, in order, from memory or from the file.
 from __future__ import annotations
 
 import logging
-import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rxalerts.alert import Alert
-from rxalerts.errors import AlertError
-from rxalerts.flow.database import is_damage
-from rxalerts.flow.mailbox import Entry, Loss, Mailbox, Offer, Overflow
+from rxalerts.flow.mailbox import Entry, Loss, Offer
 from rxalerts.flow.scope import Mark
-from rxalerts.flow.spool import Row, Spool
-from rxalerts.flow.spoolstatus import StatusFile
-from rxalerts.format import JSON, Formatted
-from rxalerts.wire import parse
+from rxalerts.flow.spooling import Spooling
+from rxalerts.format import Formatted
 
 log = logging.getLogger("rxalerts")
 
-# The most alerts that one transaction writes.
-GROUP = 1000
 
-# Pause after a failed transaction, in seconds: a full disk must not keep the processor busy.
-PAUSE = 0.5
-
-
-class _Front(Mailbox):
-    """The producers' end: every mark is held until the alert is on disk, at least."""
-
-    def _held(self, mark: Mark, seq: int) -> Mark | None:
-        mark.hold(seq)
-        self._awaited = True
-        return mark
-
-
-class _Rows:
-    """The mark of every entry in the back that is in the file: releasing it means that the sink is done with it."""
-
-    until_delivered = True
-
-    def __init__(self, done: Callable[[int], None]) -> None:
-        self._done = done
-
-    def hold(self, seq: int) -> None:
-        """Rows are held by being in the file."""
-
-    def release(self, seq: int) -> None:
-        self._done(seq)
-
-
-class DurableMailbox(Mailbox):
+class DurableMailbox(Spooling):
     """A mailbox over a `Spool`; what it inherits is the consumer's end, the window in memory.
 
     Arguments:
         path: the spool's file.
         capacity: how many alerts may wait to be written to disk, and how many are kept ready in memory.
         on_full: the policy when they cannot be written: disk full, or the cap reached.
+        bound: how many alerts may be with the sink, or delivered and not deleted from disk yet: so many come again
+            after a crash, at most. Beyond them the sink waits for the next transaction, unless the disk is full.
         max_bytes: the cap of the file's content. When it is reached: `block` makes the source wait,
             `drop_newest` refuses, `drop_oldest` and `drop_lowest` delete to make room, from all that the sink has
             not in its hands. What is in memory at the end is written beyond the cap rather than lost.
@@ -76,54 +41,6 @@ class DurableMailbox(Mailbox):
 
     Raises SinkError when the file is in use or cannot be written.
     """
-
-    def __init__(
-        self,
-        path: str,
-        capacity: int,
-        on_full: Overflow,
-        *,
-        max_bytes: int,
-        name: str,
-        patience: float | None = None,
-        then: Overflow = Overflow.DROP_NEWEST,
-        on_drop: Callable[[Any, str], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(capacity, clock=clock, on_drop=on_drop)
-        self._awaited = True
-        self._name = name
-        self._max_bytes = max_bytes
-        self._front = _Front(capacity, on_full, patience=patience, then=then, on_drop=on_drop, clock=clock)
-        self._rows = _Rows(self._row_done)
-        self._done: deque[int] = deque()
-        self._failures: deque[tuple[int, float]] = deque()
-        # Of every row that is in the window or awaited: its size, and who wants to know when it is delivered.
-        self._known: dict[int, tuple[int, Mark | None, int]] = {}
-        self._earlier: dict[int, int] = {}
-        self._group: list[Entry] = []
-        self._doomed: dict[int, int] = {}
-        self._committed = 0
-        self._evicted = 0
-        self._slipped = 0
-        self._loaded = 0
-        self._bell = threading.Event()
-        self._ending = False
-        self._broken = False
-        self._complained = False
-        self._warned_full = False
-        self._waiting = False
-        self._end_lock = threading.Lock()
-        self._gone = False
-        self._callbacks: list[Callable[[], None]] = []
-        self._spool = Spool(path)
-        self._status = StatusFile(path, self._spool)
-        self._recovered = self._spool.count
-        self._first_due = self._spool.due()
-        if self._recovered:
-            log.warning("%s: %d alerts from before are in the spool: they go first", name, self._recovered)
-        self._thread = threading.Thread(target=self._live, name=f"rxalerts-spool-{name}", daemon=True)
-        self._thread.start()
 
     # -- the producers' end: the front ----------------------------------------------------------------------
 
@@ -171,6 +88,23 @@ class DurableMailbox(Mailbox):
         self._bell.set()
 
     # -- the consumer's end: what a memory mailbox does, and the file follows ---------------------------------
+
+    def take(self, limit: int) -> list[Entry]:
+        """As `Mailbox.take`, within the bound of what may come again after a crash."""
+        return super().take(max(0, min(limit, self._room_in_bound)))
+
+    def arm(self, waker: Callable[[], None], *, control_only: bool = False) -> bool:
+        """As `Mailbox.arm`; beyond the bound, what waits is no mail until the next transaction."""
+        with self._lock:
+            if self._has_mail(control_only):
+                return False
+            self._waker, self._control_only = waker, control_only
+        return True
+
+    def has_mail(self, *, control_only: bool = False) -> bool:
+        """As `Mailbox.has_mail`."""
+        with self._lock:
+            return self._has_mail(control_only)
 
     def settle(self, entries: Sequence[Entry]) -> None:
         """As `Mailbox.settle`; the window is filled up when it is half empty."""
@@ -270,11 +204,6 @@ class DurableMailbox(Mailbox):
         return self._front.depth + self.spooled
 
     @property
-    def spooled(self) -> int:
-        """How many alerts are on disk."""
-        return max(0, self._spool.count - len(self._done) - len(self._doomed))
-
-    @property
     def oldest(self) -> float:
         """For how many seconds the oldest alert has been waiting in this process."""
         return max(super().oldest, self._front.oldest)
@@ -283,309 +212,3 @@ class DurableMailbox(Mailbox):
     def transactions(self) -> int:
         """How many transactions were tried."""
         return self._spool.transactions
-
-    # -- the spool thread -----------------------------------------------------------------------------------
-
-    def _live(self) -> None:
-        try:
-            while True:
-                ending = self._ending
-                worked = self._work()
-                if ending and (not worked or not self._has_mail()):
-                    break
-                self._status.update(self._name)
-                self._rest(worked)
-        except Exception:
-            log.exception("%s: the spool thread failed: the sink closes, what is on disk stays", self._name)
-            self._broken = True
-            self._front.close("failed")
-        finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        """Count what could not be written, close the file, and tell who waits for the end."""
-        group, self._group = self._group, []
-        self._front.settle(group)
-        count = self._front.forsake(group, "shutdown") + self._front.discard("shutdown")
-        if count:
-            log.error("%s: %d alerts could not be written to disk in time and are lost (shutdown)", self._name, count)
-        try:
-            self._status.update(self._name, final=True)
-            self._spool.close()
-        except Exception as error:
-            log.error("%s: closing the spool: %s", self._name, error)
-        with self._end_lock:
-            self._gone = True
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
-
-    def _rest(self, worked: bool) -> None:
-        """Wait for work; after a failure, for a while in any case."""
-        if not worked:
-            until = time.monotonic() + PAUSE
-            while (left := until - time.monotonic()) > 0 and not self._ending and not (self._waiting and self._done):
-                self._bell.clear()
-                if not (self._can_fill() and self._tried(self._fill)):
-                    self._bell.wait(left)
-            return
-        if self._has_work():
-            return
-        self._bell.clear()
-        if self._front.arm(self._bell.set):
-            if not self._has_work() and not self._ending:
-                self._bell.wait(self._status.pause)
-            self._front.disarm()
-
-    def _has_mail(self) -> bool:
-        return bool(self._group or self._front.waiting or self._done or self._failures or self._doomed)
-
-    def _has_work(self) -> bool:
-        return self._has_mail() or self._can_fill()
-
-    def _work(self) -> bool:
-        """One transaction and one look at the window; false when something failed and has to be tried again."""
-        worked = self._tried(self._write) if self._has_mail() else True
-        # What is on disk goes out even when nothing can be written there.
-        return self._tried(self._fill) and worked
-
-    def _tried(self, step: Callable[[], bool]) -> bool:
-        try:
-            worked = step()
-        except sqlite3.Error as error:
-            try:
-                return self._mend(error)
-            except sqlite3.Error as again:
-                self._complain(again)
-                return False
-        if worked and step == self._write:
-            self._complained = False
-        return worked
-
-    def _complain(self, error: sqlite3.Error) -> None:
-        """Say once what is wrong, until it is over."""
-        if not self._complained:
-            self._complained = True
-            log.error("%s: %s: %s; the source waits until it can be used", self._name, self._spool.path, error)
-
-    def _warn_full(self) -> None:
-        if not self._warned_full:
-            self._warned_full = True
-            log.warning(
-                "%s: %s has reached its cap of %d bytes (on_full: %s)",
-                self._name,
-                self._spool.path,
-                self._max_bytes,
-                self._front.on_full,
-            )
-
-    def _write(self) -> bool:
-        """One transaction; false when the cap is reached, and nothing of the group could be written."""
-        if not self._group:
-            self._group = self._front.take(GROUP)
-        entries = list(self._group)
-        first = self._spool.last_id + 1
-        now = time.time()
-        rows = [as_row(number, entry[0], now) for number, entry in enumerate(entries, first)]
-        done, failures = list(self._done), list(self._failures)
-        freed = {row_id: self._size(row_id) for row_id in done} | self._doomed
-        room = self._max_bytes - self._spool.bytes + sum(freed.values())
-        size = sum(row.size for row in rows)
-        refused: set[int] = set()
-        self._waiting = False
-        if self._spool.bytes < self._max_bytes // 2:
-            self._warned_full = False
-        if size > room and not self._ending:
-            self._warn_full()
-            if self._front.on_full in (Overflow.DROP_OLDEST, Overflow.DROP_LOWEST):
-                refused = self._make_room(rows, size - room)
-                freed |= self._doomed
-            else:
-                rows = self._fitting(rows, room, alone=self._spool.count <= len(freed))
-                entries = entries[: len(rows)]
-                self._waiting = not rows
-        written = [row for row in rows if row.id not in refused] if refused else rows
-        if written or freed or failures:
-            self._spool.commit(written, freed, failures)
-        for _ in done:
-            row_id = self._done.popleft()
-            self._known.pop(row_id, None)
-            self._earlier.pop(row_id, None)
-        for _ in failures:
-            self._failures.popleft()
-        self._doomed = {}
-        self._written(rows, entries, refused)
-        return not self._waiting or bool(freed)
-
-    @staticmethod
-    def _fitting(rows: list[Row], room: int, *, alone: bool) -> list[Row]:
-        """Return the first of `rows` that go into `room` bytes; if they would be `alone`, one in any case."""
-        count = 0
-        for row in rows:
-            room -= row.size
-            if room < 0:
-                break
-            count += 1
-        return rows[: max(count, 1 if alone else 0)]
-
-    def _size(self, row_id: int) -> int:
-        known = self._known.get(row_id)
-        return known[0] if known is not None else 0
-
-    def _make_room(self, rows: list[Row], over: int) -> set[int]:
-        """Drop what the policy says until `over` bytes are free; returns which of `rows` are not to be written."""
-        lowest = self._front.on_full is Overflow.DROP_LOWEST
-        with self._lock:
-            # What waits in the window may go; what the sink has in its hands may not.
-            after = next((entry[2] - 1 for entry in self._queue_items() if entry[3] is self._rows), self._loaded)
-            victims = self._spool.victims(after, rows, over, lowest=lowest)
-            stored = {row.id for row in victims if row.id < rows[0].id}
-            window = [entry for entry in self._queue_items() if entry[3] is not self._rows or entry[2] not in stored]
-            self._queue.clear()
-            for entry in window:
-                self._queue.append(entry)
-        self._doomed = {row.id: row.size for row in victims if row.id in stored}
-        for row in victims:
-            if row.id in stored:
-                self._evicted += 1
-                self._drop(as_item(row), row.id, "overflow")
-        return {row.id for row in victims} - stored
-
-    def _queue_items(self) -> list[Entry]:
-        return list(self._fifo or ())
-
-    def _drop(self, item: Any, row_id: int, reason: str) -> None:
-        """Count a stored alert as dropped, and release who waits for it."""
-        self._front.count_dropped(reason)
-        if self._on_drop is not None:
-            self._on_drop(item, reason)
-        _, mark, seq = self._known.pop(row_id, (0, None, 0))
-        if mark is not None:
-            mark.release(seq)
-
-    def _written(self, rows: list[Row], entries: list[Entry], refused: set[int]) -> None:
-        if not rows:
-            return
-        del self._group[: len(entries)]
-        self._committed += len(entries)
-        # Nothing older is only on disk: hand them on without reading them back.
-        straight = self._loaded == rows[0].id - 1
-        room = self.capacity - self._depth()
-        released: list[tuple[Mark, int]] = []
-        ready: list[tuple[Any, int]] = []
-        for row, (item, _, seq, mark) in zip(rows, entries, strict=True):
-            if row.id in refused:
-                self._evicted += 1
-                self._known[row.id] = (0, mark, seq)
-                self._drop(item, row.id, "overflow")
-                continue
-            if mark is not None and not mark.until_delivered:
-                released.append((mark, seq))
-                mark = None
-            if straight and room > 0:
-                room -= 1
-                self._known[row.id] = (row.size, mark, seq)
-                ready.append((item, row.id))
-            elif mark is not None:
-                self._known[row.id] = (row.size, mark, seq)
-        self._hand_on(ready)
-        self._front.settle(entries)
-        for mark, seq in released:
-            mark.release(seq)
-
-    def _hand_on(self, items: list[tuple[Any, int]]) -> None:
-        """Put items with their rows' ids into the window."""
-        if not items:
-            return
-        waker = None
-        with self._lock:
-            self._entered += len(items)
-            now, rows = self._clock(), self._rows
-            for item, row_id in items:
-                self._queue.append((item, now, row_id, rows))
-            if self._waker is not None:
-                waker = self._wake()
-        self._loaded = max(self._loaded, items[-1][1])
-        if waker is not None:
-            waker()
-
-    def _can_fill(self) -> bool:
-        return self._loaded < self._spool.last_id and self._depth() <= self.capacity // 2 and not self._ending
-
-    def _fill(self) -> bool:
-        """Read on from the file, in order, until the window is full."""
-        if not self._can_fill():
-            return True
-        # In pieces, so that the sink has something to do while the rest is read.
-        rows = self._spool.load(self._loaded, max(1, min(GROUP, self.capacity - self._depth())))
-        if not rows:
-            self._loaded = self._spool.last_id
-        ready: list[tuple[Any, int]] = []
-        for row in rows:
-            _, mark, seq = self._known.get(row.id, (0, None, 0))
-            self._known[row.id] = (row.size, mark, seq)
-            if row.attempts:
-                self._earlier[row.id] = row.attempts
-            try:
-                item = as_item(row)
-            except (AlertError, ValueError):
-                self._lost_row(row)
-            else:
-                ready.append((item, row.id))
-        self._hand_on(ready)
-        return True
-
-    def _lost_row(self, row: Row) -> None:
-        """Give up a row whose bytes are no alert any more."""
-        self._loaded = max(self._loaded, row.id)
-        self._evicted += 1
-        log.error("%s: %s: row %d is damaged and lost: %r", self._name, self._spool.path, row.id, row.alert[:200])
-        self._drop(row, row.id, "damaged")
-        self._doomed[row.id] = row.size
-
-    def _mend(self, error: sqlite3.Error) -> bool:
-        """Replace the file if it is damaged; false when it is only hard to use at the moment."""
-        if not is_damage(error):
-            self._complain(error)
-            # If the disk is full, some of it may be ours to give back.
-            self._spool.relieve()
-            return False
-        before = self._spool.count
-        saved = self._spool.replace(error)
-        with self._lock:
-            hidden = {row_id for row_id in self._known if row_id <= self._loaded} - saved
-        lost = max(0, before - len(saved) - len(hidden))
-        if lost:
-            self._evicted += lost
-            for _ in range(lost):
-                self._front.count_dropped("damaged")
-            log.error("%s: %d alerts were lost in the damaged file", self._name, lost)
-        for row_id in [row_id for row_id in self._known if row_id > self._loaded and row_id not in saved]:
-            _, mark, seq = self._known.pop(row_id)
-            if mark is not None:
-                mark.release(seq)
-        return True
-
-    def _row_done(self, row_id: int) -> None:
-        known = self._known.get(row_id)
-        if known is not None and known[1] is not None:
-            self._known[row_id] = (known[0], None, 0)
-            known[1].release(known[2])
-        self._done.append(row_id)
-
-
-def as_row(row_id: int, item: Alert | Formatted, at: float) -> Row:
-    """Return what is kept of an alert, formatted or not, that came at `at` (epoch seconds)."""
-    if isinstance(item, Formatted):
-        alert = item.alert
-        text = JSON.render(alert)
-        return Row(row_id, alert.priority, at, 0, text, b"" if item.data == text else item.data, item.content_type)
-    return Row(row_id, item.priority, at, 0, JSON.render(item), None, None)
-
-
-def as_item(row: Row) -> Alert | Formatted:
-    """Return the alert, formatted if it was."""
-    alert = parse(row.alert)
-    if row.content_type is None:
-        return alert
-    return Formatted(alert, row.data or row.alert, row.content_type)

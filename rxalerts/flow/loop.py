@@ -13,6 +13,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from rxalerts.flow.threads import start
+
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -27,7 +29,7 @@ def io_loop() -> asyncio.AbstractEventLoop:
         if _loop is None or _thread is None or not _thread.is_alive():
             _loop = asyncio.new_event_loop()
             _thread = threading.Thread(target=_run, args=(_loop,), name="rxalerts-io", daemon=True)
-            _thread.start()
+            start(_thread)
         return _loop
 
 
@@ -38,7 +40,12 @@ def on_io_loop() -> bool:
 
 def spawn(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
     """Run a coroutine on the private loop; the future may be waited for from any other thread."""
-    return asyncio.run_coroutine_threadsafe(coroutine, io_loop())
+    try:
+        loop = io_loop()
+    except RuntimeError:
+        coroutine.close()
+        raise
+    return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

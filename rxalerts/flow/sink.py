@@ -7,13 +7,10 @@ times; the channel's hooks run only on the sink's own thread (ThreadSink) or tas
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -23,20 +20,23 @@ from reactivex import Observable
 from reactivex.abc import ObserverBase
 
 from rxalerts.display import html_of
-from rxalerts.errors import OptionError
-from rxalerts.flow.backoff import Retry
+from rxalerts.errors import SinkError
+from rxalerts.flow import ending
 from rxalerts.flow.channel import AsyncChannel, Channel
+from rxalerts.flow.control import Flush, GiveUp, Reopen, Stop
 from rxalerts.flow.drivers import drive_loop, drive_thread
 from rxalerts.flow.feed import Feed
+from rxalerts.flow.handle import Handle
 from rxalerts.flow.loop import on_io_loop, spawn
 from rxalerts.flow.mailbox import Mailbox, Offer, Overflow
-from rxalerts.flow.options import option
 from rxalerts.flow.places import dead_file, spool_file
 from rxalerts.flow.scope import LOCAL
+from rxalerts.flow.sinkoptions import SinkOptions
 from rxalerts.flow.stats import DeadLetter, SinkStats, State
-from rxalerts.flow.supervisor import Flush, GiveUp, Reopen, Stop, Supervisor
+from rxalerts.flow.supervisor import Supervisor
+from rxalerts.flow.threads import start
 from rxalerts.flow.watchdog import watchdog
-from rxalerts.format import JSON, TEXT, Format, Formatted
+from rxalerts.format import Formatted
 
 if TYPE_CHECKING:
     from rxalerts.flow.deadbox import DeadBox
@@ -48,11 +48,9 @@ _ACCEPTED = Offer.ACCEPTED
 
 T_contra = TypeVar("T_contra", contravariant=True)
 
-_FORMATS = {"text": TEXT, "json": JSON}
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Sink(ObserverBase[T_contra]):
+class Sink(SinkOptions, ObserverBase[T_contra]):
     """A subscriber with its own bounded mailbox, overflow policy, life cycle and supervisor.
 
     Make one of its subclasses; to write one, subclass ThreadSink or AsyncSink as a dataclass, declare the options
@@ -69,56 +67,9 @@ class Sink(ObserverBase[T_contra]):
     channel_name: ClassVar[str] = ""
     _repr_html_ = html_of
 
-    name: str = option("", "name in logs, reports and statistics; the channel's name if empty")
-    format: Format | str = option("text", "text or json: how an alert that is not formatted yet is rendered")
-    capacity: int = option(10_000, "how many alerts the mailbox holds")
-    on_full: Overflow | str = option(
-        "block", "block, drop_newest, drop_oldest, drop_lowest, latest or fail: what a full mailbox does"
-    )
-    block_timeout: float | None = option(
-        None, "with block: seconds that a source waits before `then` applies; none: as long as it takes"
-    )
-    then: Overflow | str = option("drop_newest", "the policy after block_timeout")
-    retry: Retry = option(Retry(), "pauses after a failure, and when to give up")
-    output_timeout: float = option(2.0, "seconds after which one write is reported as blocked")
-    durable: bool | str | os.PathLike[str] = option(
-        False, "keep the backlog on disk until it is delivered: true, or the folder to keep it in"
-    )
-    spool_dir: str = option("", "the folder of durable sinks; by default below $XDG_STATE_HOME, or /var/lib for root")
-    spool_bytes: int = option(1 << 30, "how much the spool holds at most, in bytes; then on_full applies")
-    dead_store: bool | str | os.PathLike[str] | None = option(
-        None,
-        "keep what is rejected or given up on disk for `rxalerts dead`: true (in spool_dir), a folder, or false; "
-        "if not set, durable sinks do",
-    )
-    dead_bytes: int = option(1 << 26, "how much of it is kept at most, in bytes; then the oldest goes")
-    dead_age: float | None = option(None, "for how many seconds it is kept; none: until it is purged")
-    max_batch: int = option(1000, "how many alerts are handed to the channel at once, at most")
-
     def __post_init__(self) -> None:
         self.name = self.name or self.channel_name or type(self).__name__
-        self.on_full = _overflow("on_full", self.on_full)
-        self.then = _overflow("then", self.then)
-        if self.then is Overflow.BLOCK:
-            raise OptionError("then", "cannot be block: say what happens when blocking has lasted long enough")
-        if self.durable is not False and self.on_full is Overflow.LATEST:
-            raise OptionError("on_full", "latest makes no sense with durable: it keeps one alert only")
-        for key in ("capacity", "max_batch", "spool_bytes", "dead_bytes"):
-            if getattr(self, key) < 1:
-                raise OptionError(key, f"must be 1 or more, got {getattr(self, key)}")
-        for key in ("block_timeout", "output_timeout", "dead_age"):
-            seconds = getattr(self, key)
-            if seconds is not None and seconds <= 0:
-                raise OptionError(key, f"must be more than 0 seconds, got {seconds}")
-        if isinstance(self.format, str):
-            if self.format not in _FORMATS:
-                raise OptionError("format", f"must be text or json, got {self.format!r}")
-            self.format = _FORMATS[self.format]
-        # A map, as in falco.yaml, would be noticed by the first failure, and that much too late.
-        for key, kind in (("format", Format), ("retry", Retry)):
-            if not isinstance(value := getattr(self, key), kind):
-                raise OptionError(key, f"must be a {kind.__module__}.{kind.__name__}(…), got {value!r}")
-        self._render = self.format.render
+        self._render = self.check_common().render
         self.validate()
         self._states: Feed[State] = Feed()
         self._dead: Feed[DeadLetter] = Feed()
@@ -181,6 +132,11 @@ class Sink(ObserverBase[T_contra]):
 
     # -- for the author of a sink ---------------------------------------------------------------------------
 
+    @property
+    def files(self) -> Sequence[str]:
+        """The files that this sink writes to, none of which may be one that its source reads."""
+        return ()
+
     def validate(self) -> None:
         """Check the options of this kind of sink; raise OptionError(key, reason)."""
 
@@ -207,6 +163,8 @@ class Sink(ObserverBase[T_contra]):
             self.spool_path(),
             self.capacity,
             Overflow(self.on_full),
+            # One batch with the channel, and one whose deletion is under way.
+            bound=2 * self.max_batch,
             max_bytes=self.spool_bytes,
             name=self.name,
             patience=self.block_timeout,
@@ -230,9 +188,10 @@ class Sink(ObserverBase[T_contra]):
         from rxalerts.flow.deadletters import DeadLetters
         from rxalerts.flow.spool import lock_path
 
-        shared = self.durable is not False and lock_path(self.spool_path()) == lock_path(path)
+        durable = self.durable is not False
+        shared = durable and lock_path(self.spool_path()) == lock_path(path)
         lock = None if shared else Lock(lock_path(path))
-        return DeadBox(self.name, DeadLetters(path, self.dead_bytes, self.dead_age), lock)
+        return DeadBox(self.name, DeadLetters(path, self.dead_bytes, self.dead_age), lock, durable=durable)
 
     @property
     def dead_box(self) -> DeadBox | None:
@@ -261,7 +220,7 @@ class Sink(ObserverBase[T_contra]):
         if value is None:
             raise TypeError(f"{self.name}: on_next(None): None is no alert")
         if not self._started:
-            self.start()
+            self._begin()
         scope = LOCAL.scope
         if scope is None:
             self._foreign(value)
@@ -335,7 +294,7 @@ class Sink(ObserverBase[T_contra]):
         """Return an observer for one of several streams that feed this sink: it ends when the last one does."""
         with self._start_lock:
             self._handles += 1
-        return _Handle(self)
+        return Handle(self.name, self.on_next, self._handle_done)
 
     def _handle_done(self) -> None:
         with self._start_lock:
@@ -347,7 +306,10 @@ class Sink(ObserverBase[T_contra]):
     # -- what its owner calls -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the actor; the first alert does it too."""
+        """Start the actor; the first alert does it too.
+
+        Raises SinkError when no thread can be started: the interpreter is ending, or the machine is out of them.
+        """
         with self._start_lock:
             if self._started:
                 return
@@ -355,13 +317,17 @@ class Sink(ObserverBase[T_contra]):
             try:
                 self._launch()
             except RuntimeError as error:
-                # No thread can be started any more: the interpreter is ending, or the machine is out of them.
                 self._stillborn(f"cannot be started: {error}")
-                return
-        _alive.add(self)
+                raise SinkError(f"{self.name}: {error}") from error
+        ending.watch(self)
         watchdog.watch(self)
         if self._dead_box is not None:
             self._dead_box.start(self.mailbox)
+
+    def _begin(self) -> None:
+        """Start as `start` does, without raising: a sink that cannot be started drops what comes, and counts it."""
+        with contextlib.suppress(SinkError):
+            self.start()
 
     def _stillborn(self, reason: str) -> None:
         """Be FAILED without ever having lived: what comes, or came, goes to the dead letters."""
@@ -412,7 +378,7 @@ class Sink(ObserverBase[T_contra]):
         Arguments:
             timeout: seconds to wait until it is done; 0: do not wait; None: as long as it takes.
         """
-        self.start()
+        self._begin()
         message = Reopen()
         if self._post(message) and timeout != 0.0 and not self._is_own_thread():
             return message.done.wait(timeout)
@@ -532,13 +498,13 @@ class Sink(ObserverBase[T_contra]):
         for message in self.mailbox.control():
             if isinstance(message, (Flush, Reopen)):
                 message.done.set()
-        _alive.discard(self)
+        ending.forget(self)
         watchdog.forget(self)
 
     def give_up(self) -> None:
         """Stop waiting for a channel that is stuck past its deadline: count what waits as lost, go on without it."""
         # Nobody waits for it again when the interpreter ends.
-        _alive.discard(self)
+        ending.forget(self)
         if not self._left.is_set():
             count = self.mailbox.discard("shutdown")
             log.error("%s: still blocked when time ran out; %d alerts not delivered (shutdown)", self.name, count)
@@ -559,6 +525,11 @@ class Sink(ObserverBase[T_contra]):
         log.warning("%s: rejected: %s", self.name, reason)
         now = time.time()
         self._bury(DeadLetter(item, "rejected", reason, attempts, now, now - self.supervisor.failing_for), done)
+
+    @property
+    def burdened(self) -> bool:
+        """Whether its dead letters cannot be written as fast as they come (asked by the supervisor)."""
+        return self._dead_box is not None and self._dead_box.full
 
     def _dropped(self, item: Any, reason: str) -> None:
         if reason == "overflow" and (since := self.mailbox.losing_since) != self._warned_loss:
@@ -602,7 +573,7 @@ class ThreadSink(Sink[T_contra]):
 
     def _launch(self) -> None:
         self._thread = threading.Thread(target=self._live, name=f"rxalerts-{self.name}", daemon=True)
-        self._thread.start()
+        start(self._thread)
 
     def _live(self) -> None:
         steps = self.supervisor.run()
@@ -648,64 +619,14 @@ class AsyncSink(Sink[T_contra]):
         self._task.cancel()
 
 
-class _Handle(ObserverBase[T_contra]):
-    """One of several streams into a sink."""
-
-    def __init__(self, sink: Sink[T_contra]) -> None:
-        self._sink = sink
-        self._open = True
-
-    def on_next(self, value: T_contra) -> None:
-        self._sink.on_next(value)
-
-    def on_error(self, error: Exception) -> None:
-        log.error("%s: a stream failed: %s: %s", self._sink.name, type(error).__name__, error)
-        self.on_completed()
-
-    def on_completed(self) -> None:
-        if self._open:
-            self._open = False
-            self._sink._handle_done()  # pyright: ignore[reportPrivateUsage]
-
-
 # Seconds that a sink gets after its deadline to close its channel in order.
 _GRACE = 0.5
 
 # The same for a sink that has files to write and to close.
 _DISK_GRACE = 10.0
 
-# Seconds that all sinks together get when the interpreter ends without their having been closed.
-_EXIT_TIMEOUT = 5.0
-
 # The reasons under which a sink drops what it had taken already.
 _GIVEN_UP = {"failed", "shutdown", "unread", "forked"}
-
-_alive: weakref.WeakSet[Sink[Any]] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Close what was not closed when the interpreter ends: best effort, `with` and `close` are the contract."""
-    deadline = time.monotonic() + _EXIT_TIMEOUT
-    sinks = list(_alive)
-    # All of them drain at the same time, so that a stuck one costs the others nothing.
-    for sink in sinks:
-        sink.stop(_EXIT_TIMEOUT)
-    for sink in sinks:
-        if not sink.wait(max(0.0, deadline + _GRACE - time.monotonic())):
-            sink.give_up()
-
-
-def _orphan_all() -> None:
-    """End every sink in a forked child, where its thread does not exist."""
-    sinks = list(_alive)
-    _alive.clear()
-    for sink in sinks:
-        sink.orphan()
-
-
-os.register_at_fork(after_in_child=_orphan_all)
-
 
 def _nothing() -> None:
     """Nobody waits."""
@@ -714,13 +635,6 @@ def _nothing() -> None:
 def reserve(capacity: int) -> int:
     """Return how far beyond its capacity a mailbox goes for a stream that can neither wait nor be told to."""
     return max(64, capacity // 8)
-
-
-def _overflow(key: str, value: Overflow | str) -> Overflow:
-    try:
-        return Overflow(value)
-    except ValueError:
-        raise OptionError(key, f"must be one of {', '.join(Overflow)}, got {value!r}") from None
 
 
 def _on_a_loop() -> bool:

@@ -162,6 +162,8 @@ class Source(Stream[T]):
     """
 
     live: ClassVar[bool] = False
+    # The files that are read, so that no sink is made to write to them.
+    files: Sequence[str] = ()
 
     def __init__(self, name: str) -> None:
         super().__init__()

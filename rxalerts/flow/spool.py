@@ -12,12 +12,13 @@ import logging
 import os
 import sqlite3
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from rxalerts.errors import SinkError
-from rxalerts.flow.database import Lock, connect, is_damage, salvage, set_aside
+from rxalerts.flow.database import Lock, connect, is_damage, salvage, same_file, set_aside
 
 log = logging.getLogger("rxalerts")
 
@@ -65,6 +66,13 @@ class Row(NamedTuple):
         return len(self.alert) + (len(self.data) if self.data else 0) + OVERHEAD
 
 
+# What is left of a file system when the file has stopped growing, in bytes: for deleting what was delivered, and for
+# the log of what takes its place.
+_RESERVE = 1 << 19
+# For how many seconds a look at the free space counts: each one may have to wait for the interpreter's lock.
+_TRUST = 1.0
+_FREE_PAGES = ("freelist_count", "page_size")
+
 # What a row costs beside its payload, roughly, in bytes.
 OVERHEAD = 64
 
@@ -86,6 +94,7 @@ class Spool:
         self.bytes = 0
         self.last_id = 0
         self.transactions = 0
+        self._looked, self._spare = -_TRUST, 0
         self._lock = Lock(lock_path(path))
         try:
             self._connection = self._open()
@@ -107,7 +116,36 @@ class Spool:
             raise SinkError(f"{self.path}: cannot be opened: {error}; is there space, and is it ours?") from error
 
     def _connect(self) -> sqlite3.Connection:
-        return connect(self.path, MIGRATIONS, f"{_COLUMNS} ORDER BY id LIMIT 1", pragmas=_PRAGMAS)
+        connection = connect(self.path, MIGRATIONS, f"{_COLUMNS} ORDER BY id LIMIT 1", pragmas=_PRAGMAS)
+        self._status = os.stat(self.path)
+        return connection
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file is where it was: one that was removed is gone with this process, and nobody would know."""
+        return same_file(self.path, self._status)
+
+    def restore(self) -> None:
+        """Put a file with all that ours holds in the place that it was taken from; what is there now is set aside.
+
+        Raises SinkError, OSError or sqlite3.Error when that cannot be.
+        """
+        if not self._lock.in_place:
+            removed, self._lock = self._lock, Lock(lock_path(self.path))
+            removed.close()
+        status = self._status
+        if os.path.lexists(self.path):
+            log.error("%s: is not what it was: set aside as %s", self.path, set_aside(self.path))
+        connection = self._connect()
+        try:
+            self._connection.backup(connection)
+        except BaseException:
+            connection.close()
+            self._status = status
+            raise
+        self._connection.close()
+        self._connection = connection
+        log.error("%s: was removed or replaced while in use: written anew, with %d alerts", self.path, self.count)
 
     def _read_totals(self, connection: sqlite3.Connection) -> None:
         totals = connection.execute("SELECT count, bytes, last_id FROM totals").fetchone()
@@ -203,6 +241,37 @@ class Spool:
         row = self._connection.execute("SELECT next_at FROM alerts ORDER BY id LIMIT 1").fetchone()
         return 0.0 if row is None else row[0]
 
+    def space(self, wanted: int) -> int:
+        """Return how many bytes of alerts may be written so that the log can still be folded back into the file.
+
+        A log that has taken the last byte never could: folding takes space first, and gives it back afterwards.
+        What a look has found is taken as it is for a moment, down to half of it.
+        """
+        now = time.monotonic()
+        if now < self._looked + _TRUST and wanted <= self._spare:
+            self._spare -= wanted
+            return wanted
+        try:
+            space = self._space(wanted)
+            if space < wanted:
+                self.relieve()
+                space = self._space(wanted)
+        except OSError:
+            # The folder is gone: SQLite will say so.
+            return wanted
+        self._looked, self._spare = now, space // 2 - wanted
+        return space
+
+    def _space(self, wanted: int) -> int:
+        free = _free_bytes(self.path) - _file_size(f"{self.path}-wal")
+        # Whatever is written stands in the log and then in the file, in pages that are not quite full.
+        space = (free - _RESERVE) // 3
+        if space < wanted:
+            # What goes into pages that were given back makes the log longer, but not the file.
+            pages, size = (self._connection.execute(f"PRAGMA {what}").fetchone()[0] for what in _FREE_PAGES)
+            space = max(space, min(pages * size, free - _RESERVE // 4) // 2)
+        return max(0, space)
+
     def relieve(self) -> None:
         """Fold the log back into the file, which gives back the space of old versions of its pages."""
         with contextlib.suppress(sqlite3.Error):
@@ -231,6 +300,18 @@ _INSERT = f"INSERT INTO alerts ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 _LAST = ("SELECT last_id FROM totals", "SELECT id FROM alerts ORDER BY id DESC LIMIT 1", "SELECT max(id) FROM alerts")
+
+
+def _free_bytes(path: str) -> int:
+    status = os.statvfs(os.path.dirname(path) or ".")
+    return status.f_bavail * status.f_frsize
+
+
+def _file_size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def lock_path(path: str) -> str:

@@ -8,15 +8,15 @@ for blocking channels, a task for asynchronous ones, a virtual clock in tests. A
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import AsyncChannel, Batch, Channel, Fatal, Gone, Rejected, Retryable
+from rxalerts.flow.control import Call, Flush, GiveUp, Reopen, Steps, Stop, Wait
 from rxalerts.flow.mailbox import Entry, Mailbox
 from rxalerts.flow.stats import State
+from rxalerts.flow.threads import is_shortage
 
 log = logging.getLogger("rxalerts")
 
@@ -24,60 +24,9 @@ log = logging.getLogger("rxalerts")
 CHECKPOINT = 1.0
 
 
-# How often a sink that is to end looks whether its durable mailbox has read on from disk, in seconds.
+# How often a sink looks whether the disk has got on, when it waits for its backlog to be read at the end, or for its
+# dead letters to be written, in seconds.
 _DISK_TICK = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Wait for mail, for at most `timeout` seconds; with `control_only`, alerts do not end the wait."""
-
-    timeout: float | None = None
-    control_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Call a hook of the channel."""
-
-    hook: Callable[..., Any]
-    args: tuple[Any, ...] = ()
-
-
-Steps = Generator[Wait | Call, Any, None]
-
-
-@dataclass(slots=True)
-class Flush:
-    """Control: set `done` when everything that had entered before `target` is delivered and flushed.
-
-    `kept` is true then, and stays false when the sink ended before it came to that.
-    """
-
-    target: int
-    done: threading.Event = field(default_factory=threading.Event)
-    kept: bool = False
-
-
-@dataclass(slots=True)
-class Reopen:
-    """Control: close and open again; `done` is set afterwards."""
-
-    done: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass(slots=True)
-class Stop:
-    """Control: deliver what is inside, then close; at `deadline` (monotonic) drop what is left."""
-
-    deadline: float | None = None
-
-
-@dataclass(slots=True)
-class GiveUp:
-    """Control: fail, for this reason."""
-
-    reason: str
 
 
 class Host(Protocol):
@@ -85,6 +34,8 @@ class Host(Protocol):
 
     def state_changed(self, state: State) -> None: ...
     def rejected(self, item: Any, reason: str, attempts: int, done: Callable[[], None]) -> None: ...
+    @property
+    def burdened(self) -> bool: ...
 
 
 class Supervisor:
@@ -149,6 +100,9 @@ class Supervisor:
                     yield from self._guarded(self._reopen())
                 elif self._flush_due():
                     yield from self._guarded(self._flush())
+                elif self._host.burdened:
+                    # What would be rejected next could not be kept: better to wait, and let the source wait.
+                    yield Wait(_DISK_TICK, control_only=True)
                 elif self._take():
                     yield from self._guarded(self._deliver())
                 elif self._stop is not None:
@@ -262,6 +216,8 @@ class Supervisor:
             raise
         except Exception as error:
             self._account(entries, batch, complete=False)
+            if is_shortage(error):
+                raise
             left = len(entries) - (before - len(self._hand))
             if not left:
                 raise

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 import weakref
 from typing import Protocol
+
+from rxalerts.flow.threads import ThreadShortage, start
+
+log = logging.getLogger("rxalerts")
 
 # Falco's own resolution, in seconds.
 _TICK = 0.1
@@ -31,8 +36,12 @@ class Watchdog:
         with self._lock:
             self._watched.add(sink)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="rxalerts-watchdog", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="rxalerts-watchdog", daemon=True)
+                try:
+                    self._thread = start(thread)
+                except ThreadShortage as error:
+                    # Nobody looks; the next sink to start tries again.
+                    log.warning("%s; writes that hang are not reported", error)
 
     def forget(self, sink: Watched) -> None:
         """Look after `sink` no longer."""

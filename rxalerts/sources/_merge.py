@@ -20,6 +20,7 @@ class MergeSource(Source[T]):
 
     def __init__(self, sources: Sequence[Source[T]], name: str = "merge") -> None:
         super().__init__(name)
+        self.files = [path for source in sources for path in source.files]
         self._sources = sources
 
     def feed(self, observer: ObserverBase[T], emitter: Emitter[T]) -> None:

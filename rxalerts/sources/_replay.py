@@ -35,6 +35,7 @@ class ReplaySource(Source[Alert]):
         self, tape: Tape, *, speed: float | None, rebase: bool, name: str, bookmark: Bookmark | None = None
     ) -> None:
         super().__init__(name)
+        self.files = tape.paths
         self._bookmark = bookmark
         self._tape = self._latest = tape
         self._speed = speed

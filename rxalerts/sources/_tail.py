@@ -42,7 +42,10 @@ _CHUNK = 1 << 16
 _STALE = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENOTCONN)
 
 # How often the position is saved, in seconds: what was read since is read again after a crash.
+# How often the position is saved, in seconds and, with `accepted`, in alerts: what was read since is read again after
+# a crash. (What is delivered may be so on an event loop, which must not wait for a disk.)
 _SAVE = 0.1
+SAVE_COUNT = 1000
 
 
 class _Run:
@@ -92,6 +95,7 @@ class TailSource(Source[Alert]):
         name: str,
     ) -> None:
         super().__init__(name)
+        self.files = (path,)
         self._path = path
         self._state = state
         self._start = start
@@ -103,13 +107,17 @@ class TailSource(Source[Alert]):
         self._mark: Watermark | None = None
         self._places: deque[tuple[int, Place]] = deque()
         self._saved_at = 0.0
-        self._unsaved = False
+        self._unsaved = 0
+        self._complained = False
         self._save_lock = threading.Lock()
 
     def watermark(self) -> Watermark | None:
         if self._state is None:
             return None
-        self._mark = Watermark(until_delivered=self._ack == "delivered")
+        if self._ack == "delivered":
+            self._mark = Watermark()
+        else:
+            self._mark = Watermark(until_delivered=False, on_progress=self._progressed)
         return self._mark
 
     def produce(self, emitter: Emitter[Alert]) -> None:
@@ -298,6 +306,12 @@ class TailSource(Source[Alert]):
 
     # -- the saved position ---------------------------------------------------------------------------------
 
+    def _progressed(self) -> None:
+        """Count what has been accepted; called on whichever thread wrote it to disk, while this source may wait."""
+        self._unsaved += 1
+        if self._unsaved >= SAVE_COUNT:
+            self.finished()
+
     def _checkpoint(self) -> None:
         if self._mark is not None and time.monotonic() - self._saved_at >= _SAVE:
             self.finished()
@@ -307,6 +321,7 @@ class TailSource(Source[Alert]):
         if self._mark is None or self._state is None:
             return
         with self._save_lock:
+            self._unsaved = 0
             committed = self._mark.committed
             place: Place | None = None
             while self._places and self._places[0][0] <= committed:
@@ -315,11 +330,13 @@ class TailSource(Source[Alert]):
             if place is not None:
                 try:
                     save_state(self._state, place)
-                    self._unsaved = False
+                    self._complained = False
                 except OSError as error:
-                    if not self._unsaved:
+                    # Saved with the next look: there may be no next alert.
+                    self._places.appendleft((committed, place))
+                    if not self._complained:
+                        self._complained = True
                         log.error("%s: the position cannot be saved: %s; trying again", self._state, error)
-                    self._unsaved = True
 
 
 def _newer(files: list[Rotated], moment: int) -> list[Rotated]:

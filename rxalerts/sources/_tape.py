@@ -43,7 +43,7 @@ class Tape:
     def __init__(
         self, paths: Sequence[str], since: int | None, until: int | None, on_bad: OnBad, day: date | None
     ) -> None:
-        self._paths = paths
+        self.paths = paths
         self._since = since
         self._until = until
         self._on_bad: OnBad = on_bad
@@ -56,7 +56,7 @@ class Tape:
 
     def copied(self) -> Tape:
         """Return another one of the same."""
-        return Tape(self._paths, self._since, self._until, self._on_bad, self._day)
+        return Tape(self.paths, self._since, self._until, self._on_bad, self._day)
 
     def __enter__(self) -> Tape:
         on_bad = self._on_bad
@@ -75,7 +75,7 @@ class Tape:
     @property
     def windable(self) -> bool:
         """Whether it can be opened a second time."""
-        return all(name != "-" and stat.S_ISREG(os.stat(name).st_mode) for name in self._paths)
+        return all(name != "-" and stat.S_ISREG(os.stat(name).st_mode) for name in self.paths)
 
     def open(self, start: int | None = None) -> Iterator[Alert]:
         """Return the alerts from `start` on, or from the beginning; what was opened before is closed."""
@@ -86,7 +86,7 @@ class Tape:
             # It was reported in the first round.
             on_bad = id
         self._opened += 1
-        for path in self._paths:
+        for path in self.paths:
             reader = None if since is None else open_from(path, since, self._until, on_bad, self._day)
             self._readers.append(reader or read(path, on_bad=on_bad, date=self._day))
         alerts = iter(self._readers[0]) if len(self._readers) == 1 else heapq.merge(*self._readers, key=_time_ns)
@@ -129,7 +129,7 @@ class Tape:
     def end(self) -> int | None:
         """Return the time of the last alert; None when it would take a while to find out."""
         if self._end is None:
-            ends = [_end_of(path, self._day) for path in self._paths]
+            ends = [_end_of(path, self._day) for path in self.paths]
             known = [each for each in ends if each is not None]
             end = max(known) if len(known) == len(ends) else None
             self._end = (end if end is None or self._until is None else min(end, self._until),)

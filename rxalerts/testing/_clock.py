@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rxalerts.flow.channel import Channel, Fatal
+from rxalerts.flow.control import Wait
 from rxalerts.flow.sink import Sink
-from rxalerts.flow.supervisor import Wait
 
 
 class VirtualClock:

@@ -32,7 +32,8 @@ PLACES: dict[str, Make] = {
 }
 
 # What the kernel and gRPC keep for a frozen subscriber makes its fault begin later.
-_PADDING = {"frozen": 2000}
+# A full file system still has room in a page that a file has begun.
+_PADDING = {"frozen": 2000, "full": 500}
 
 
 class Flow:
@@ -72,7 +73,8 @@ def suffer(names: tuple[str, ...], folder: Path, row: Row, count: int) -> None:
             place.break_it()
         flow.broken.set()
         for place in places:
-            wait_for(partial(is_full, place), 30, f"a full mailbox: {place.name}")
+            wait_for(partial(is_broken, place, len(places)), 30, f"a full mailbox: {place.name}")
+        wait_for(partial(is_pressed, places), 30, "the source to wait")
         row.check(flow.given < flow.count, f"{'+'.join(names)}: the source was not made to wait")
         for place in places:
             place.mend()
@@ -95,11 +97,16 @@ def has_arrived(place: Place, count: int) -> bool:
     return len(set(place.got())) == count
 
 
-def is_full(place: Place) -> bool:
-    """Tell whether the mailbox takes no more, so that the source waits, and the fault has been felt."""
+def is_broken(place: Place, places: int) -> bool:
+    """Tell whether the fault has been felt, and the mailbox fills up, as far as another that breaks with it lets it."""
     stats = place.sink.stats()
-    full = stats.depth >= CAPACITY or (stats.depth > CAPACITY // 2 and place.sink.mailbox.pressing)
-    return full and (stats.retried > 0 or place.stalls)
+    full = stats.depth >= CAPACITY or (stats.depth > CAPACITY // 2 and (place.sink.mailbox.pressing or places > 1))
+    return (full or (place.progresses and places > 1)) and (stats.retried > 0 or place.stalls)
+
+
+def is_pressed(places: list[Place]) -> bool:
+    """Tell whether the source has to wait."""
+    return any(place.sink.mailbox.pressing or place.sink.stats().depth >= CAPACITY for place in places)
 
 
 def alone(name: str, folder: Path, full: bool) -> Row:
@@ -111,7 +118,6 @@ def alone(name: str, folder: Path, full: bool) -> Row:
 
 
 def _count(name: str, full: bool) -> int:
-    # A full file system still has room in the pages that files have begun.
     return {"frozen": 600, "full": 300}.get(name, 300 if full else 90)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rxalerts.sinks import HttpSink
-from tests.faults.places import COMMON, Place
+from tests.faults.places import CAPACITY, COMMON, Place
 from tests.support.certs import make_certs
 from tests.support.http_servers import Endpoint, Reply, Request
 from tests.support.run import numbers
@@ -21,7 +21,9 @@ FAULTS = {
     # Taken, and said so, but the answer never ends.
     "HTTP answer torn": Reply(how="head"),
 }
-OPTIONS: dict[str, Any] = {**COMMON, "timeout": 0.1, "max_consecutive_timeouts": 0}
+# Those that are noticed by the time they take. Who no longer waits for an answer cannot know what it would have been.
+SLOW = {"HTTP timeout", "HTTP answer torn"}
+OPTIONS: dict[str, Any] = {**COMMON, "timeout": 5.0, "max_consecutive_timeouts": 0}
 
 
 class BrokenEndpoint(Place):
@@ -31,7 +33,10 @@ class BrokenEndpoint(Place):
         self.name = name
         self._endpoint = Endpoint(self._reply)
         self._broken = threading.Event()
-        self.sink = HttpSink(self._endpoint.url, **OPTIONS)
+        slow = name in SLOW
+        options: dict[str, Any] = {**OPTIONS, "timeout": 0.2} if slow else OPTIONS
+        self.sink = HttpSink(self._endpoint.url, **options)
+        self.doubles = CAPACITY if slow else 0
         self.stalls = name == "HTTP answer torn"
 
     def _reply(self, request: Request) -> Reply:
@@ -60,8 +65,7 @@ class WrongCertificate(Place):
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.mend()
         self._endpoint = Endpoint(context=self._context)
-        options: dict[str, Any] = {**OPTIONS, "timeout": 2.0}
-        self.sink = HttpSink(self._endpoint.url, ca_cert=self._certs.ca, keep_alive=False, **options)
+        self.sink = HttpSink(self._endpoint.url, ca_cert=self._certs.ca, keep_alive=False, **OPTIONS)
 
     def break_it(self) -> None:
         self._context.load_cert_chain(self._certs.wrong_host.cert, self._certs.wrong_host.key)

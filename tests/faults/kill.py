@@ -11,17 +11,28 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from rxalerts.flow.durable import GROUP
+from rxalerts.sinks import FileSink
+from rxalerts.sources._tail import SAVE_COUNT
 from tests.faults.command import BATCH, Destinations, post_until_taken, random_moment
 from tests.faults.ledger import Case, Row, compare
 from tests.support.rsyslog import free_port
-from tests.support.run import Run, alerts, until
+from tests.support.run import Run, alerts, config, numbers, read_all, until
 
 # The client posts so many alerts in one request.
 POSTED = 20
 
-# So many lines of at least 50 bytes are in a pipe at most: the program reads them after the kill.
-PIPE = 65_536 // 50
+# What a sink may deliver again: a batch that it has, and one whose deletion was under way.
+SINK = 2 * BATCH
+
+# What tail may read again: what was accepted since the position was saved, with the transaction that makes it so.
+TAIL = 2 * SAVE_COUNT
+
+# What a line is about as long as, in bytes.
+LINE = 67
+
+# So many lines of at least 50 bytes are in a program's pipe, and in the buffer before it, which is looked at when it is
+# pushed out: the program has read them, or does so after the kill.
+PIPE = 2 * 65_536 // 50
 
 
 class Feed(Protocol):
@@ -144,7 +155,10 @@ def kill(make: Callable[[Path], Feed], name: str, folder: Path, full: bool) -> R
             found = compare(range(count), got)
             row.add(found, sink, doubles=len(found.doubled))
             beyond = [number for number in found.doubled if number not in excused[sink]]
-            row.check(not beyond, f"{sink}: doubled beyond batch and saved position: {beyond[:5]}")
+            row.check(not beyond, f"{sink}: doubled beyond two batches and the saved position: {beyond[:5]}")
+            source = TAIL if isinstance(feed, TailFeed) else POSTED
+            bound = kills * (SINK + source + (PIPE if sink == "program" else 0))
+            row.check(len(found.doubled) <= bound, f"{sink}: {len(found.doubled)} doubled, {bound} at most")
         row.check(not destinations.torn(), f"torn lines: {destinations.torn()[:3]}")
     return row
 
@@ -155,19 +169,16 @@ def has_reached(destinations: Destinations, moment: int) -> bool:
 
 
 def excuse(excused: dict[str, set[int]], got: dict[str, list[int]], sure: int, end: int) -> None:
-    """Note what may come again after a kill.
-
-    That is the batch in hand, with what was confirmed since the spool's last transaction, what was in the pipe,
-    and what the source could not be sure of.
-    """
-    for sink, numbers in got.items():
-        excused[sink].update(numbers[-BATCH - GROUP - (PIPE if sink == "program" else 0) :])
+    """Note what may come again after a kill: batches of the sink, the pipe, and what the source was not sure of."""
+    for sink, arrived in got.items():
+        excused[sink].update(arrived[-SINK - (PIPE if sink == "program" else 0) :])
         excused[sink].update(range(sure, end))
 
 
 def finish(destinations: Destinations, feed: Feed, folder: Path, count: int) -> None:
     """Start once more, and wait until everything has arrived; then end in order."""
     with Run("run", "-c", destinations.folder / "falco.yaml", "--from", feed.origin, folder=folder) as run:
+        run.ready()
         until(lambda: all(len(set(got)) >= count for got in destinations.got().values()), "all to arrive", 60)
         run.signal(signal.SIGTERM)
         assert run.end() == 0, run.err
@@ -184,4 +195,46 @@ def kill_http(folder: Path, full: bool) -> Row:
     return kill(HttpFeed, "kill -9, from HTTP", folder, full)
 
 
-CASES = [Case("kill -9, from tail", kill_tail), Case("kill -9, from HTTP", kill_http)]
+def kill_flood(folder: Path, full: bool) -> Row:
+    """A log that is long already, as fast as it goes, into a file with the batches that it has by default."""
+    kills, count = (20, 100_000) if full else (3, 20_000)
+    row = Row("kill -9, in a flood", tries=kills)
+    draw = random.Random("flood")
+    log, out = folder / "events.log", folder / "file.txt"
+    log.write_text("".join(alerts(count)))
+    path = config(folder, json.dumps({
+        "syslog_output": {"enabled": False}, "stdout_output": {"enabled": False},
+        "file_output": {"enabled": True, "filename": str(out)},
+        "rxalerts": {"channels": {"file": {"durable": str(folder / "spool")}}},
+    }))  # fmt: skip
+    command = ("run", "-c", path, "--from", f"tail:{log}?state={folder}/state&poll=0.02&ack=accepted")
+    bound = 2 * FileSink(out).max_batch + TAIL
+    before = 0
+    for part in range(kills):
+        with Run(*command, folder=folder) as run:
+            moment = draw.randrange(count * part // kills, count * (part + 1) // kills)
+            until(partial(is_as_long_as, out, moment), "progress")
+            run.signal(signal.SIGKILL)
+            run.process.wait()
+        doubled = len(compare(range(count), numbers(read_all(out))).doubled)
+        row.check(doubled - before <= bound, f"kill {part}: {doubled - before} doubled, {bound} at most")
+        before = doubled
+    with Run(*command, folder=folder) as run:
+        run.ready()
+        until(lambda: len(set(numbers(read_all(out)))) == count, "all to arrive", 60)
+        run.signal(signal.SIGTERM)
+        assert run.end() == 0, run.err
+    row.add(compare(range(count), numbers(read_all(out))), "file", doubles=kills * bound)
+    return row
+
+
+def is_as_long_as(path: Path, count: int) -> bool:
+    """Tell whether a file has about so many lines."""
+    return path.exists() and path.stat().st_size >= count * LINE
+
+
+CASES = [
+    Case("kill -9, from tail", kill_tail),
+    Case("kill -9, from HTTP", kill_http),
+    Case("kill -9, in a flood", kill_flood),
+]

@@ -32,11 +32,13 @@ class Place:
         sink: what delivers to it.
         doubles: how many alerts may arrive twice.
         stalls: it fails by being slow, so that no attempt is repeated.
+        progresses: some get through all the same: beside another that makes the source wait, it never fills up.
     """
 
     name = ""
     doubles = 0
     stalls = False
+    progresses = False
     sink: Sink[Any]
 
     def break_it(self) -> None:
@@ -58,7 +60,7 @@ class FullDisk(Place):
 
     name = "file system full"
 
-    def __init__(self, folder: Path, size: str = "256k") -> None:
+    def __init__(self, folder: Path, size: str = "4m") -> None:
         self.folder = self._disk = folder / "disk"
         self._disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(self._disk)]
@@ -125,7 +127,7 @@ class ReadOnly(Place):
     def __init__(self, folder: Path) -> None:
         self._disk = folder / "disk"
         self._disk.mkdir()
-        self._mounted = self._mount("size=1m")
+        self._mounted = self._mount("size=4m")
         self._file = self._disk / "events.txt"
         self._aside = folder / "aside.txt"
         self.sink = FileSink(self._file, **COMMON)
@@ -186,7 +188,7 @@ class SyslogDaemon(Place):
                     return
 
     def break_it(self) -> None:
-        self._path.unlink()
+        self._path.unlink(missing_ok=True)
         self._over.set()
         self._thread.join(10)
         self._socket.close()
@@ -203,6 +205,8 @@ class Frozen(Place):
 
     name = "gRPC subscriber frozen"
     stalls = True
+    # Into the kernel's buffers.
+    progresses = True
 
     def __init__(self, folder: Path) -> None:
         address = f"unix://{folder}/falco.sock"
@@ -249,6 +253,7 @@ class DyingProgram(Place):
         common: dict[str, Any] = {**COMMON, "max_batch": 8 if kept else 1}
         self.sink = ProgramSink(loop, keep_alive=kept, unbuffered=True, check=not kept, **common)
         # With `check`, one that failed after it had done its work is asked to do it again.
+        self.progresses = when == "after"
         self.doubles = 10_000 if when == "after" and not kept else 0
 
     def break_it(self) -> None:

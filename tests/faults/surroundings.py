@@ -18,14 +18,14 @@ from rxalerts import operators, sources
 from rxalerts.sinks import FileSink, HttpSink
 from tests.faults.command import Destinations, random_moment
 from tests.faults.destinations import Flow
-from tests.faults.kill import Feed, HttpFeed, TailFeed
+from tests.faults.kill import POSTED, Feed, HttpFeed, TailFeed
 from tests.faults.ledger import Case, Row, compare
 from tests.faults.places import QUICK, FullDisk
 from tests.faults.signals import all_reached
 from tests.support.durably import alert, wait_for
 from tests.support.durably import numbers as numbers_of
 from tests.support.http_servers import Endpoint, Reply
-from tests.support.run import COMMAND, Run, numbers, read_all, until
+from tests.support.run import COMMAND, Run, alerts, numbers, read_all, until
 
 DAY = 86_400.0
 
@@ -93,9 +93,15 @@ def jumping_alerts(folder: Path, full: bool) -> Row:
 
 
 def disturbed(
-    folder: Path, row: Row, feed: Feed, count: int, disturb: Disturb | None, command: list[str] | None = None
+    folder: Path,
+    row: Row,
+    feed: Feed,
+    count: int,
+    disturb: Disturb | None,
+    command: list[str] | None = None,
+    doubles: int = 0,
 ) -> None:
-    """Let alerts flow into the command, do something to it half-way, and compare."""
+    """Let alerts flow into the command, do something to it half-way, and compare; so many may come twice."""
     with Destinations(folder) as destinations:
         config = destinations.write_config()
         try:
@@ -113,7 +119,7 @@ def disturbed(
             feed.close()
         destinations.program_left()
         for sink, got in destinations.got().items():
-            row.add(compare(range(count), got), sink)
+            row.add(compare(range(count), got), sink, doubles=doubles)
         row.check(not destinations.torn(), f"torn lines: {destinations.torn()[:3]}")
 
 
@@ -126,7 +132,8 @@ def stopped(folder: Path, full: bool) -> Row:
         random_moment(30.0 if full else 1.0, 1.0)
         run.signal(signal.SIGCONT)
 
-    disturbed(folder, row, HttpFeed(folder), 20_000 if full else 2_000, freeze)
+    # For longer than the client waits for its answer: it posts the same body again.
+    disturbed(folder, row, HttpFeed(folder), 20_000 if full else 2_000, freeze, doubles=POSTED if full else 0)
     return row
 
 
@@ -159,6 +166,41 @@ def little_memory(folder: Path, full: bool) -> Row:
     command = ["/bin/sh", "-c", 'ulimit -v 1572864; exec "$@"', "sh", *COMMAND]
     disturbed(folder, row, TailFeed(folder), 20_000 if full else 2_000, None, command)
     return row
+
+
+def no_memory(folder: Path, full: bool) -> Row:
+    """With so little address space that it may not come up: it says why and what to allow, and loses nothing."""
+    row = Row("too little memory", tries=10 if full else 2)
+    for number in range(row.tries):
+        inner = folder / str(number)
+        inner.mkdir()
+        (inner / "events.log").write_text("".join(alerts(50)))
+        with Destinations(inner) as destinations:
+            path = destinations.write_config()
+            command = ("run", "-c", path, "--from", f"tail:{inner}/events.log?state={inner}/state&poll=0.02")
+            space = 200_000 + 400_000 * number // row.tries
+            limited = ["/bin/sh", "-c", f'ulimit -v {space}; exec "$@"', "sh", *COMMAND]
+            with Run(*command, folder=inner, command=limited) as run:
+                until(partial(has_begun, run), "it to be ready, or to refuse")
+                run.signal(signal.SIGTERM)
+                status = run.end()
+            row.check(status in (0, 1, 2), f"exit status {status} with {space} KiB")
+            row.check("Traceback" not in run.err, f"a traceback with {space} KiB: {run.err[-600:]}")
+            row.check(status != 2 or "ulimit -v" in run.err, f"no remedy with {space} KiB: {run.err[-600:]}")
+            with Run(*command, folder=inner) as run:
+                until(partial(all_reached, destinations, 50), "all to arrive")
+                run.signal(signal.SIGTERM)
+                run.end()
+            destinations.program_left()
+            for sink, got in destinations.got().items():
+                found = compare(range(50), got)
+                row.add(found, sink, doubles=len(found.doubled))
+    return row
+
+
+def has_begun(run: Run) -> bool:
+    """Tell whether it is ready, or has ended."""
+    return run.process.poll() is not None or "rxalerts: ready" in run.err
 
 
 def spool_full(folder: Path, full: bool) -> Row:
@@ -204,5 +246,6 @@ CASES = [
     Case("SIGSTOP", stopped),
     Case("descriptors exhausted", no_descriptors),
     Case("memory limit", little_memory),
+    Case("too little memory", no_memory),
     Case("spool full", spool_full),
 ]

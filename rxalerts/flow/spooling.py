@@ -1,0 +1,471 @@
+"""The other side of a durable mailbox: a thread that writes, deletes and reads, the only one to touch the file."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from rxalerts.errors import AlertError, SinkError
+from rxalerts.flow.database import is_damage
+from rxalerts.flow.mailbox import Entry, Mailbox, Overflow
+from rxalerts.flow.rows import as_item, as_row
+from rxalerts.flow.scope import Mark
+from rxalerts.flow.spool import Row, Spool
+from rxalerts.flow.spoolstatus import StatusFile
+from rxalerts.flow.threads import ThreadShortage, start
+
+log = logging.getLogger("rxalerts")
+
+# The most alerts that one transaction writes.
+GROUP = 1000
+
+# How often it is looked whether the file is still there, in seconds: somebody may remove it.
+_LOOK = 1.0
+
+# Pause after a failed transaction, in seconds: a full disk must not keep the processor busy.
+PAUSE = 0.5
+
+
+class _Front(Mailbox):
+    """The producers' end: every mark is held until the alert is on disk, at least."""
+
+    def _held(self, mark: Mark, seq: int) -> Mark | None:
+        mark.hold(seq)
+        self._awaited = True
+        return mark
+
+
+class _Rows:
+    """The mark of every entry in the back that is in the file: releasing it means that the sink is done with it."""
+
+    until_delivered = True
+
+    def __init__(self, done: Callable[[int], None]) -> None:
+        self._done = done
+
+    def hold(self, seq: int) -> None:
+        """Rows are held by being in the file."""
+
+    def release(self, seq: int) -> None:
+        self._done(seq)
+
+
+class Spooling(Mailbox):
+    """What is behind a `DurableMailbox`, whose arguments these are: the front, the file, the window, and the thread."""
+
+    def __init__(
+        self,
+        path: str,
+        capacity: int,
+        on_full: Overflow,
+        *,
+        bound: int,
+        max_bytes: int,
+        name: str,
+        patience: float | None = None,
+        then: Overflow = Overflow.DROP_NEWEST,
+        on_drop: Callable[[Any, str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(capacity, clock=clock, on_drop=on_drop)
+        self._awaited = True
+        self._name = name
+        self._bound = bound
+        self._max_bytes = max_bytes
+        self._front = _Front(capacity, on_full, patience=patience, then=then, on_drop=on_drop, clock=clock)
+        self._rows = _Rows(self._row_done)
+        self._done: deque[int] = deque()
+        self._failures: deque[tuple[int, float]] = deque()
+        # Of every row that is in the window or awaited: its size, and who wants to know when it is delivered.
+        self._known: dict[int, tuple[int, Mark | None, int]] = {}
+        self._earlier: dict[int, int] = {}
+        self._group: list[Entry] = []
+        self._doomed: dict[int, int] = {}
+        self._committed = 0
+        self._evicted = 0
+        self._slipped: int = 0
+        self._loaded = 0
+        self._bell = threading.Event()
+        self._ending = False
+        self._broken = False
+        self._complained = False
+        self._stuck = False
+        self._look_at = 0.0
+        self._warned_full = False
+        self._waiting = False
+        self._end_lock = threading.Lock()
+        self._gone = False
+        self._callbacks: list[Callable[[], None]] = []
+        self._spool = Spool(path)
+        self._status = StatusFile(path, self._spool)
+        self._recovered = self._spool.count
+        self._first_due = self._spool.due()
+        if self._recovered:
+            log.warning("%s: %d alerts from before are in the spool: they go first", name, self._recovered)
+        self._thread = threading.Thread(target=self._live, name=f"rxalerts-spool-{name}", daemon=True)
+        try:
+            start(self._thread)
+        except ThreadShortage as error:
+            self._spool.close()
+            raise SinkError(str(error)) from error
+
+    # -- the window -----------------------------------------------------------------------------------------
+
+    @property
+    def spooled(self) -> int:
+        """How many alerts are on disk."""
+        return max(0, self._spool.count - len(self._done) - len(self._doomed))
+
+    def _has_mail(self, control_only: bool) -> bool:
+        return bool(self._control) or (not control_only and len(self._queue) > 0 and self._room_in_bound > 0)
+
+    @property
+    def _room_in_bound(self) -> int:
+        # A disk that takes no deletions must not keep the backlog from going out.
+        return self._bound if self._stuck else self._bound - self._in_hand - len(self._done)
+
+    def _resume(self) -> None:
+        """Wake the sink, which may have waited for a transaction."""
+        with self._lock:
+            waker = self._wake() if self._waker is not None and len(self._queue) else None
+        if waker is not None:
+            waker()
+
+    # -- the spool thread -----------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        try:
+            while True:
+                ending = self._ending
+                worked = self._work()
+                if ending and (not worked or not self._has_writing()):
+                    break
+                self._status.update(self._name)
+                self._rest(worked)
+        except Exception:
+            log.exception("%s: the spool thread failed: the sink closes, what is on disk stays", self._name)
+            self._broken = True
+            self._front.close("failed")
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Count what could not be written, close the file, and tell who waits for the end."""
+        group, self._group = self._group, []
+        self._front.settle(group)
+        count = self._front.forsake(group, "shutdown") + self._front.discard("shutdown")
+        if count:
+            log.error("%s: %d alerts could not be written to disk in time and are lost (shutdown)", self._name, count)
+        self._look_at = 0.0
+        if self._spool.count and not self._in_place():
+            self._destroyed()
+        try:
+            self._status.update(self._name, final=True)
+            self._spool.close()
+        except Exception as error:
+            log.error("%s: closing the spool: %s", self._name, error)
+        with self._end_lock:
+            self._gone = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def _destroyed(self) -> None:
+        """Count what is gone with this process, because its file was removed and cannot be written anew."""
+        count, self._spool.count = self.spooled, 0
+        self._evicted += count
+        for _ in range(count):
+            self._front.count_dropped("removed")
+        if count:
+            log.error("%s: %s was removed: %d alerts that were in it are lost", self._name, self._spool.path, count)
+
+    def _rest(self, worked: bool) -> None:
+        """Wait for work; after a failure, for a while in any case."""
+        if not worked:
+            until = time.monotonic() + PAUSE
+            while (left := until - time.monotonic()) > 0 and not self._ending and not (self._waiting and self._done):
+                self._bell.clear()
+                if not (self._can_fill() and self._tried(self._fill)):
+                    self._bell.wait(left)
+            return
+        if self._has_work():
+            return
+        self._bell.clear()
+        if self._front.arm(self._bell.set):
+            if not self._has_work() and not self._ending:
+                self._bell.wait(self._status.pause or (_LOOK if self._spool.count else None))
+            self._front.disarm()
+
+    def _has_writing(self) -> bool:
+        return bool(self._group or self._front.waiting or self._done or self._failures or self._doomed)
+
+    def _has_work(self) -> bool:
+        return self._has_writing() or self._can_fill()
+
+    def _work(self) -> bool:
+        """One transaction and one look at the window; false when something failed and has to be tried again."""
+        if not self._in_place():
+            self._tried(self._fill)
+            return False
+        worked = self._tried(self._write) if self._has_writing() else True
+        # What is on disk goes out even when nothing can be written there.
+        return self._tried(self._fill) and worked
+
+    def _in_place(self) -> bool:
+        """See to it, once in a while, that the file is where the next start will look for it."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return True
+        if self._spool.in_place:
+            self._look_at = now + _LOOK
+            return True
+        try:
+            self._spool.restore()
+        except (OSError, SinkError, sqlite3.Error) as error:
+            self._fail_to_write(error)
+            return False
+        return True
+
+    def _tried(self, step: Callable[[], bool]) -> bool:
+        try:
+            worked = step()
+        except sqlite3.Error as error:
+            try:
+                return self._mend(error)
+            except sqlite3.Error as again:
+                self._complain(again)
+                return False
+        if worked and step == self._write and not self._waiting:
+            self._complained = False
+        return worked
+
+    def _fail_to_write(self, error: Exception) -> None:
+        """Say so, and let the sink go on without its deliveries being noted."""
+        self._complain(error)
+        self._stuck = True
+        self._resume()
+
+    def _complain(self, error: Exception | str) -> None:
+        """Say once what is wrong, until it is over."""
+        if not self._complained:
+            self._complained = True
+            log.error("%s: %s: %s; the source waits until it can be used", self._name, self._spool.path, error)
+
+    def _warn_full(self) -> None:
+        if not self._warned_full:
+            self._warned_full = True
+            log.warning(
+                "%s: %s has reached its cap of %d bytes (on_full: %s)",
+                self._name,
+                self._spool.path,
+                self._max_bytes,
+                self._front.on_full,
+            )
+
+    def _write(self) -> bool:
+        """One transaction; false when the cap is reached, and nothing of the group could be written."""
+        if not self._group:
+            self._group = self._front.take(GROUP)
+        entries = list(self._group)
+        first = self._spool.last_id + 1
+        now = time.time()
+        rows = [as_row(number, entry[0], now) for number, entry in enumerate(entries, first)]
+        done, failures = list(self._done), list(self._failures)
+        freed = {row_id: self._size(row_id) for row_id in done} | self._doomed
+        room = self._max_bytes - self._spool.bytes + sum(freed.values())
+        size = sum(row.size for row in rows)
+        refused: set[int] = set()
+        self._waiting = False
+        if self._spool.bytes < self._max_bytes // 2:
+            self._warned_full = False
+        if size > room and not self._ending:
+            self._warn_full()
+            if self._front.on_full in (Overflow.DROP_OLDEST, Overflow.DROP_LOWEST):
+                refused = self._make_room(rows, size - room)
+                freed |= self._doomed
+            else:
+                rows = self._fitting(rows, room, alone=self._spool.count <= len(freed))
+                entries = entries[: len(rows)]
+                self._waiting = not rows
+        if rows and not self._ending and size > (space := self._spool.space(size)):
+            rows = self._fitting(rows, space, alone=False)
+            entries = entries[: len(rows)]
+            if not rows:
+                self._waiting = True
+                self._complain("the file system is nearly full")
+        written = [row for row in rows if row.id not in refused] if refused else rows
+        if written or freed or failures:
+            self._spool.commit(written, freed, failures)
+        for _ in done:
+            row_id = self._done.popleft()
+            self._known.pop(row_id, None)
+            self._earlier.pop(row_id, None)
+        self._stuck = False
+        if done:
+            self._resume()
+        for _ in failures:
+            self._failures.popleft()
+        self._doomed = {}
+        self._written(rows, entries, refused)
+        return not self._waiting or bool(freed)
+
+    @staticmethod
+    def _fitting(rows: list[Row], room: int, *, alone: bool) -> list[Row]:
+        """Return the first of `rows` that go into `room` bytes; if they would be `alone`, one in any case."""
+        count = 0
+        for row in rows:
+            room -= row.size
+            if room < 0:
+                break
+            count += 1
+        return rows[: max(count, 1 if alone else 0)]
+
+    def _size(self, row_id: int) -> int:
+        known = self._known.get(row_id)
+        return known[0] if known is not None else 0
+
+    def _make_room(self, rows: list[Row], over: int) -> set[int]:
+        """Drop what the policy says until `over` bytes are free; returns which of `rows` are not to be written."""
+        lowest = self._front.on_full is Overflow.DROP_LOWEST
+        with self._lock:
+            # What waits in the window may go; what the sink has in its hands may not.
+            after = next((entry[2] - 1 for entry in self._queue_items() if entry[3] is self._rows), self._loaded)
+            victims = self._spool.victims(after, rows, over, lowest=lowest)
+            stored = {row.id for row in victims if row.id < rows[0].id}
+            window = [entry for entry in self._queue_items() if entry[3] is not self._rows or entry[2] not in stored]
+            self._queue.clear()
+            for entry in window:
+                self._queue.append(entry)
+        self._doomed = {row.id: row.size for row in victims if row.id in stored}
+        for row in victims:
+            if row.id in stored:
+                self._evicted += 1
+                self._drop(as_item(row), row.id, "overflow")
+        return {row.id for row in victims} - stored
+
+    def _queue_items(self) -> list[Entry]:
+        return list(self._fifo or ())
+
+    def _drop(self, item: Any, row_id: int, reason: str) -> None:
+        """Count a stored alert as dropped, and release who waits for it."""
+        self._front.count_dropped(reason)
+        if self._on_drop is not None:
+            self._on_drop(item, reason)
+        _, mark, seq = self._known.pop(row_id, (0, None, 0))
+        if mark is not None:
+            mark.release(seq)
+
+    def _written(self, rows: list[Row], entries: list[Entry], refused: set[int]) -> None:
+        if not rows:
+            return
+        del self._group[: len(entries)]
+        self._committed += len(entries)
+        # Nothing older is only on disk: hand them on without reading them back.
+        straight = self._loaded == rows[0].id - 1
+        room = self.capacity - self._depth()
+        released: list[tuple[Mark, int]] = []
+        ready: list[tuple[Any, int]] = []
+        for row, (item, _, seq, mark) in zip(rows, entries, strict=True):
+            if row.id in refused:
+                self._evicted += 1
+                self._known[row.id] = (0, mark, seq)
+                self._drop(item, row.id, "overflow")
+                continue
+            if mark is not None and not mark.until_delivered:
+                released.append((mark, seq))
+                mark = None
+            if straight and room > 0:
+                room -= 1
+                self._known[row.id] = (row.size, mark, seq)
+                ready.append((item, row.id))
+            elif mark is not None:
+                self._known[row.id] = (row.size, mark, seq)
+        self._hand_on(ready)
+        self._front.settle(entries)
+        for mark, seq in released:
+            mark.release(seq)
+
+    def _hand_on(self, items: list[tuple[Any, int]]) -> None:
+        """Put items with their rows' ids into the window."""
+        if not items:
+            return
+        waker = None
+        with self._lock:
+            self._entered += len(items)
+            now, rows = self._clock(), self._rows
+            for item, row_id in items:
+                self._queue.append((item, now, row_id, rows))
+            if self._waker is not None:
+                waker = self._wake()
+        self._loaded = max(self._loaded, items[-1][1])
+        if waker is not None:
+            waker()
+
+    def _can_fill(self) -> bool:
+        return self._loaded < self._spool.last_id and self._depth() <= self.capacity // 2 and not self._ending
+
+    def _fill(self) -> bool:
+        """Read on from the file, in order, until the window is full."""
+        if not self._can_fill():
+            return True
+        # In pieces, so that the sink has something to do while the rest is read.
+        rows = self._spool.load(self._loaded, max(1, min(GROUP, self.capacity - self._depth())))
+        if not rows:
+            self._loaded = self._spool.last_id
+        ready: list[tuple[Any, int]] = []
+        for row in rows:
+            _, mark, seq = self._known.get(row.id, (0, None, 0))
+            self._known[row.id] = (row.size, mark, seq)
+            if row.attempts:
+                self._earlier[row.id] = row.attempts
+            try:
+                item = as_item(row)
+            except (AlertError, ValueError):
+                self._lost_row(row)
+            else:
+                ready.append((item, row.id))
+        self._hand_on(ready)
+        return True
+
+    def _lost_row(self, row: Row) -> None:
+        """Give up a row whose bytes are no alert any more."""
+        self._loaded = max(self._loaded, row.id)
+        self._evicted += 1
+        log.error("%s: %s: row %d is damaged and lost: %r", self._name, self._spool.path, row.id, row.alert[:200])
+        self._drop(row, row.id, "damaged")
+        self._doomed[row.id] = row.size
+
+    def _mend(self, error: sqlite3.Error) -> bool:
+        """Replace the file if it is damaged; false when it is only hard to use at the moment."""
+        if not is_damage(error):
+            self._fail_to_write(error)
+            # If the disk is full, some of it may be ours to give back.
+            self._spool.relieve()
+            return False
+        before = self._spool.count
+        saved = self._spool.replace(error)
+        with self._lock:
+            hidden = {row_id for row_id in self._known if row_id <= self._loaded} - saved
+        lost = max(0, before - len(saved) - len(hidden))
+        if lost:
+            self._evicted += lost
+            for _ in range(lost):
+                self._front.count_dropped("damaged")
+            log.error("%s: %d alerts were lost in the damaged file", self._name, lost)
+        for row_id in [row_id for row_id in self._known if row_id > self._loaded and row_id not in saved]:
+            _, mark, seq = self._known.pop(row_id)
+            if mark is not None:
+                mark.release(seq)
+        return True
+
+    def _row_done(self, row_id: int) -> None:
+        known = self._known.get(row_id)
+        if known is not None and known[1] is not None:
+            self._known[row_id] = (known[0], None, 0)
+            known[1].release(known[2])
+        self._done.append(row_id)
