@@ -137,7 +137,7 @@ def blocks_of(log: Path) -> index.Blocks:
 
 
 def test_what_depends_on_what_stands_before_has_none(tmp_path: Path) -> None:
-    """Text lines without a day, objects over several lines, and alerts without a time of their own are read from the beginning."""
+    """Text without a day, objects over several lines, alerts without a time of their own: read from the beginning."""
     text = b"".join(b"00:00:%02d.000000000: Notice A (n=1)\n" % second for second in range(60)) * 4
     spread = b"".join(line(number).replace(b"{", b"{\n ", 1) for number in range(60))
     timeless = b'{"rule":"x","priority":"Notice"}\n' * 60
