@@ -137,8 +137,8 @@ def blocks_of(log: Path) -> index.Blocks:
 
 
 def test_what_depends_on_what_stands_before_has_none(tmp_path: Path) -> None:
-    """Text lines, objects over several lines, and alerts without a time of their own are read from the beginning."""
-    text = b"".join(b"2026-01-01T00:00:%02d.000000000+0000: Notice A (n=1)\n" % second for second in range(60)) * 4
+    """Text without a day, objects over several lines, alerts without a time of their own: read from the beginning."""
+    text = b"".join(b"00:00:%02d.000000000: Notice A (n=1)\n" % second for second in range(60)) * 4
     spread = b"".join(line(number).replace(b"{", b"{\n ", 1) for number in range(60))
     timeless = b'{"rule":"x","priority":"Notice"}\n' * 60
     clock = b'{"rule":"x","priority":"Notice","output":"10:00:00.000000000: Notice x"}\n' * 60
@@ -162,6 +162,17 @@ def test_lines_of_falco_itself_do_no_harm(tmp_path: Path) -> None:
     assert rules == [str(number) for number in range(890, 900)]
     assert read < 20
     assert len(found(log, since=50, until=51)[0]) == 2
+
+
+def test_text_that_says_its_own_day_has_one(tmp_path: Path) -> None:
+    """With `time_format_iso_8601`, lines of text are read from the middle as lines of JSON are."""
+    form = b"1970-01-01T00:%02d:%02d.000000000+0000: Notice %d (n=1)\n"
+    lines = [form % (*divmod(number, 60), number) for number in range(600)]
+    log = written(tmp_path / "log", *lines)
+    kept: CollectSink[Alert] = CollectSink()
+    report = run(replay(log, since=590 * SECOND, until=595 * SECOND), kept)
+    assert [alert.message.split()[0] for alert in kept.items] == ["590", "591", "592", "593", "594"]
+    assert report.read < 30 and beside(log).exists()
 
 
 @pytest.mark.parametrize("seed", range(3))

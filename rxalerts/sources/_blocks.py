@@ -22,6 +22,11 @@ BLOCK = 1 << 20
 _MORE = 64
 _LONGEST = 16 << 20
 
+# A line of text that says its own day, and the beginning of any record.
+_DATED = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d{4}: ")
+_RECORD = re.compile(rb"\{|" + _DATED.pattern)
+_PEEK = 64
+
 # An object or a list that is spread over lines; what begins with a letter is Falco's own, or a text that is seen below.
 _SPREAD = re.compile(rb"(?:\A|\n)[^{\nA-Za-z0-9]")
 _I64 = range(-(1 << 63), 1 << 63)
@@ -59,10 +64,9 @@ def next_block(file: BinaryIO, begin: int, line: int) -> Block | None:
     file.seek(begin)
     data = file.read(BLOCK)
     for _ in range(_MORE):
-        # What ends behind a whole object, and goes on with a brace, does not end within another one.
         more = file.readline(_LONGEST)
         data += more
-        whole = bool(more) and _is_object(data[data.rfind(b"\n", 0, -1) + 1 :])
+        whole = bool(more) and _ends(data[data.rfind(b"\n", 0, -1) + 1 :], file)
         if whole or not more:
             times = times_in(data) if data else None
             if times is None:
@@ -73,12 +77,20 @@ def next_block(file: BinaryIO, begin: int, line: int) -> Block | None:
     return None
 
 
-def _is_object(line: bytes) -> bool:
+def _ends(line: bytes, file: BinaryIO) -> bool:
+    """Tell whether a record ends with this line, whatever follows: a whole object, or text before another record."""
+    if not line.endswith(b"\n"):
+        return False
+    if _DATED.match(line):
+        here = file.tell()
+        follows = _RECORD.match(file.read(_PEEK))
+        file.seek(here)
+        return follows is not None
     try:
         _whole(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
-    return line.endswith(b"\n")
+    return True
 
 
 def times_in(data: bytes) -> tuple[int, int] | None:

@@ -153,8 +153,8 @@ def replay(
     catches up. `player` of what is returned plays it like a tape: pause, seek, step, another speed (see `Player`).
 
     From some moment on, a log of 64 MiB or more that is not packed is read with an index, `LOG.rxidx`, which is made
-    beside it when it is first needed, and goes on where it ends when the log has grown. What does not say its own time,
-    as text lines do not, is read in order from where it begins.
+    beside it when it is first needed, and goes on where it ends when the log has grown. What does not say its own day,
+    as lines of text mostly, is read in order from where it begins.
 
     >>> source = replay("examples/alerts.jsonl")
     >>> rules = []
