@@ -320,10 +320,11 @@ def test_a_stale_file_is_opened_again(
     append(log, range(3))
     following = Following(log)
     following.expect(range(3))
-    real_pread, real_open = os.pread, open
+    real_pread: Any = os.pread
+    real_open: Any = open
     failures = [OSError(code, os.strerror(code)), PermissionError(errno.EACCES, "Permission denied")]
 
-    def pread(fd: int, size: int, offset: int) -> bytes:
+    def pread(fd: int, size: int, offset: int) -> Any:
         if len(failures) == 2:
             raise failures.pop(0)
         return real_pread(fd, size, offset)
