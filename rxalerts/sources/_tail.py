@@ -134,6 +134,9 @@ class TailSource(Source[Alert]):
                     offset = yield from self._catch_up(place, file, run)
                 elif run.first and self._start == "end" and not run.waited:
                     offset = os.fstat(file.fileno()).st_size
+                if run.first and place is None:
+                    # What is rotated away before the first alert is delivered is found after a crash too.
+                    self._save(place_in(file, offset))
                 run.first = False
                 place = yield from self._follow(file, offset, run)
                 following = self._open(run)
@@ -313,13 +316,18 @@ class TailSource(Source[Alert]):
                 place = self._places.popleft()[1]
             self._saved_at = time.monotonic()
             if place is not None:
-                try:
-                    save_state(self._state, place)
-                    self._unsaved = False
-                except OSError as error:
-                    if not self._unsaved:
-                        log.error("%s: the position cannot be saved: %s; trying again", self._state, error)
-                    self._unsaved = True
+                self._save(place)
+
+    def _save(self, place: Place) -> None:
+        if self._state is None:
+            return
+        try:
+            save_state(self._state, place)
+            self._unsaved = False
+        except OSError as error:
+            if not self._unsaved:
+                log.error("%s: the position cannot be saved: %s; trying again", self._state, error)
+            self._unsaved = True
 
 
 def _newer(files: list[Rotated], moment: int) -> list[Rotated]:
