@@ -313,11 +313,10 @@ def test_a_replay_that_was_stopped_loses_nothing(tmp_path: Path, ack: Ack) -> No
         pipeline = Pipeline(source, route(ops.where(lambda item: number_of(item) % 5 != 0), to=sink), timeout=0.0)
         if stop_at is None:
             pipeline = Pipeline(source, route(ops.where(lambda item: number_of(item) % 5 != 0), to=sink))
-        pipeline.start()
-        if stop_at is not None:
-            wait_for(partial(_has, sink, stop_at))
-            pipeline.stop()
-        pipeline.wait()
+        else:
+            # From within, so that it is not over before anybody has looked.
+            sink.refuse(partial(_stop_at, sink, pipeline, stop_at))
+        pipeline.start().wait()
         delivered += numbers(sink.written)
     expected = [number for number in numbers(plain.items) if number % 5]
     if ack == "delivered":
@@ -327,8 +326,11 @@ def test_a_replay_that_was_stopped_loses_nothing(tmp_path: Path, ack: Ack) -> No
         assert delivered == sorted(delivered) and set(delivered) <= set(expected)
 
 
-def _has(sink: RecordingSink[Any], count: int) -> bool:
-    return len(sink.written) >= count
+def _stop_at(sink: RecordingSink[Any], pipeline: Pipeline, count: int, _: object) -> bool:
+    """Stop everything when so much has been written; nothing is refused."""
+    if len(sink.written) >= count:
+        pipeline.stop()
+    return False
 
 
 _REPLAY = """
