@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -256,6 +255,8 @@ def test_http_accepted_answers_when_it_is_on_disk(tmp_path: Path, monkeypatch: p
     free = stall(sink, monkeypatch)
     assert post(source.url, lines(range(3, 6)))[0] == 503
     free()
+    # After a failure the file is tried again in a while, which may be longer than a request waits here.
+    wait_for(lambda: sink.stats().spooled == 6)
     sink.release()
     assert post(source.url, lines(range(3, 6)))[0] == 200
     pipeline.stop()
@@ -307,16 +308,16 @@ def test_a_replay_that_was_stopped_loses_nothing(tmp_path: Path, ack: Ack) -> No
     plain: CollectSink[Any] = CollectSink()
     run(sources.replay(files, since=100, until=1900), plain)
     delivered: list[int] = []
-    for stop_at in (300, 700, None):
+    for stop_at in (300, 400, 0):
         sink = recording(max_batch=7, capacity=50)
         source = sources.replay(files, **options)
-        pipeline = Pipeline(source, route(ops.where(lambda item: number_of(item) % 5 != 0), to=sink), timeout=0.0)
-        if stop_at is None:
-            pipeline = Pipeline(source, route(ops.where(lambda item: number_of(item) % 5 != 0), to=sink))
-        else:
-            # From within, so that it is not over before anybody has looked.
-            sink.refuse(partial(_stop_at, sink, pipeline, stop_at))
-        pipeline.start().wait()
+        gate = _Gate(stop_at)
+        pipeline = Pipeline(source, route(ops.where(gate), to=sink), timeout=0.0 if stop_at else None).start()
+        if stop_at:
+            assert gate.reached.wait(20)
+            pipeline.stop()
+            gate.opened.set()
+        pipeline.wait()
         delivered += numbers(sink.written)
     expected = [number for number in numbers(plain.items) if number % 5]
     if ack == "delivered":
@@ -326,11 +327,21 @@ def test_a_replay_that_was_stopped_loses_nothing(tmp_path: Path, ack: Ack) -> No
         assert delivered == sorted(delivered) and set(delivered) <= set(expected)
 
 
-def _stop_at(sink: RecordingSink[Any], pipeline: Pipeline, count: int, _: object) -> bool:
-    """Stop everything when so much has been written; nothing is refused."""
-    if len(sink.written) >= count:
-        pipeline.stop()
-    return False
+class _Gate:
+    """Lets through what is no multiple of five; at the one with this number the stream stands until it is opened."""
+
+    def __init__(self, stop_at: int) -> None:
+        self._left = stop_at
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, item: Any) -> bool:
+        if number_of(item) % 5 == 0:
+            return False
+        self._left -= 1
+        if self._left == 0:
+            self.reached.set()
+            assert self.opened.wait(20)
+        return True
 
 
 _REPLAY = """
