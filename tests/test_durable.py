@@ -22,6 +22,7 @@ from rxalerts.errors import SinkError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import Fatal, Retryable
 from rxalerts.flow.durable import DurableMailbox
+from rxalerts.flow.scope import Scope
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.spool import Spool
 from rxalerts.flow.spooling import PAUSE
@@ -167,11 +168,18 @@ def test_what_is_only_in_the_channels_buffer_stays_on_disk(tmp_path: Path) -> No
     assert backlog(tmp_path) == list(range(10))
 
 
-def test_items_that_are_no_alerts_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_items_that_are_no_alerts_are_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, together: bool
+) -> None:
     """Only alerts can be kept on disk: others are counted and reported, and the sink goes on."""
     sink = recording(tmp_path)
     found = letters(sink)
-    send(sink, ["text", alert(1)])
+    if together:
+        with Scope(None, 0):
+            sink.on_batch(["text", alert(1)])
+    else:
+        send(sink, ["text", alert(1)])
     sink.close()
     assert numbers(sink.written) == [1]
     assert sink.stats().dropped == {"no alert": 1}

@@ -23,6 +23,9 @@ from rxalerts.format import Formatted
 
 log = logging.getLogger("rxalerts")
 
+# What can be kept on disk.
+_KEPT = (Alert, Formatted)
+
 
 class DurableMailbox(Spooling):
     """A mailbox over a `Spool`; what it inherits is the consumer's end, the window in memory.
@@ -46,14 +49,17 @@ class DurableMailbox(Spooling):
 
     def offer(self, item: Any, seq: int = 0, mark: Mark | None = None, *, may_wait: bool = False) -> Offer:
         """As `Mailbox.offer`; a mark that asks for acceptance is told when the alert is on disk."""
-        if not isinstance(item, Alert | Formatted):
+        if not isinstance(item, _KEPT):
             log.error("%s: %s cannot be kept on disk: only alerts can", self._name, type(item).__name__)
             return self._front.refuse(item, "no alert")
         return self._front.offer(item, seq, mark, may_wait=may_wait)
 
     def offer_all(self, items: Sequence[Any], seq: int = 0, mark: Mark | None = None) -> Offer:
         """As `Mailbox.offer_all`."""
-        return self._front.offer_all(items, seq, mark)
+        if all(isinstance(item, _KEPT) for item in items):
+            return self._front.offer_all(items, seq, mark)
+        outcomes = {self.offer(item, seq, mark) for item in items} & {Offer.PRESSED, Offer.OVERFLOW}
+        return outcomes.pop() if outcomes else Offer.ACCEPTED
 
     @property
     def room(self) -> int:

@@ -235,7 +235,7 @@ class Sink(SinkOptions, ObserverBase[T_contra]):
     def on_batch(self, values: Sequence[T_contra]) -> None:
         """Take alerts that a source of ours has read together, as `on_next` takes one."""
         if not self._started:
-            self.start()
+            self._begin()
         scope = LOCAL.scope
         if scope is None:
             raise RuntimeError(f"{self.name}: on_batch is for sources of rxalerts: call on_next for each")

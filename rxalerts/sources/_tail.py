@@ -41,7 +41,6 @@ _CHUNK = 1 << 16
 # The file is on a server that has forgotten it, or is not there at the moment.
 _STALE = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENOTCONN)
 
-# How often the position is saved, in seconds: what was read since is read again after a crash.
 # How often the position is saved, in seconds and, with `accepted`, in alerts: what was read since is read again after
 # a crash. (What is delivered may be so on an event loop, which must not wait for a disk.)
 _SAVE = 0.1

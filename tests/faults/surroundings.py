@@ -111,7 +111,7 @@ def disturbed(
                 until(lambda: len(destinations.got()["file"]) > count // 10, "the first alerts")
                 if disturb is not None:
                     disturb(run)
-                until(lambda: all_reached(destinations, count), "all to arrive", 60)
+                until(lambda: all_reached(destinations, count), "all to arrive", 60 + count / 100)
                 run.signal(signal.SIGTERM)
                 status = run.end()
                 row.check(status == 0, f"exit status {status}: {run.err[-600:]}")
