@@ -73,6 +73,7 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
     """
 
     channel_name: ClassVar[str] = "grpc"
+    renewable: ClassVar[bool] = True
 
     bind_address: str = option(
         "unix:///run/falco/falco.sock",

@@ -55,6 +55,7 @@ class HttpSink(AsyncSink[Alert | Formatted]):
     """
 
     channel_name: ClassVar[str] = "http"
+    renewable: ClassVar[bool] = True
 
     url: str = option(help="where to post to; a user and password in it are for basic auth", falco="url", secret=True)
     keep_alive: bool = option(True, "keep the connection; false: close it after each request", falco="keep_alive")

@@ -85,7 +85,6 @@ def renew(run: Run, new: Certs, old: Certs, port: int, grpc_client: Client, fold
     put(new, folder)
     run.signal(signal.SIGHUP)
     until(lambda: accepts(listening, new, client=False), "the source to show its new certificate")
-    run.signal(signal.SIGUSR1)
     until(lambda: accepts(port, new, client=True), "the gRPC service to show its new certificate")
     assert not accepts(listening, old, client=False) and not accepts(port, old, client=True)
     post(1)

@@ -94,7 +94,7 @@ class Road:
     def reload(self, config: Config) -> None:
         """Exchange the channels for those of `config`, which was checked, while the stream waits; nothing is lost.
 
-        What did not change keeps running, with its mailbox. What did first delivers what it has, within
+        What did not change keeps running, with its mailbox; certificates are read again. What did first delivers what it has, within
         `output_timeout`; what it could not deliver by then goes to the channel of the same name, ahead of what
         comes later. So no two sinks ever write to one file.
         """
@@ -115,6 +115,9 @@ class Road:
             self.valve.limit(settings.priority, settings.rate, settings.max_burst)
         finally:
             self.valve.resume()
+        for each in kept.values():
+            if each.sink.renewable:
+                each.sink.reopen()
         self.config = config
         tell_unclaimed(wanted, [each.config for each in before.values()])
         changed = [name for name in {**before, **self._channels} if name not in kept]

@@ -65,6 +65,8 @@ class Sink(SinkOptions, ObserverBase[T_contra]):
     """
 
     channel_name: ClassVar[str] = ""
+    # Whether `reopen` reads certificates and secrets again without dropping a connection: a reload asks for it then.
+    renewable: ClassVar[bool] = False
     _repr_html_ = html_of
 
     def __post_init__(self) -> None:
