@@ -24,7 +24,13 @@ def change_each(
     change: Change, name: str = "change_each", on_fault: OnFault | None = None
 ) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Put each alert through a function that gives the alert to pass on; where it raises: a dead letter."""
-    return mapped(change, name, on_fault)
+
+    def each(alert: Alert) -> Alert:
+        if not isinstance(alert, Alert):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{name} takes alerts, not {type(alert).__name__}: put it before to_json() or to_text()")
+        return change(alert)
+
+    return mapped(each, name, on_fault)
 
 
 def renaming(names: Mapping[str, str]) -> Change:

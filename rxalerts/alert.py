@@ -411,7 +411,7 @@ def _object(key: str, value: Any) -> dict[str, Any]:
 
 def _extra(value: Any) -> dict[str, Any] | None:
     extra = _object("extra", value)
-    known = extra.keys() & _REPLACEABLE
+    known = extra.keys() & (_REPLACEABLE - {"extra"})
     if known:
         raise AlertError(f"{', '.join(sorted(known))}: give it by its own name", key="extra")
     return extra or None

@@ -79,7 +79,7 @@ class Pipeline:
         self._subscription = SingleAssignmentDisposable()
         self._stopping = False
         self._feeding = False
-        self._began = 0.0
+        self._began: float | None = None
 
     @property
     def sinks(self) -> dict[str, Sink[Any]]:
@@ -265,7 +265,7 @@ class Pipeline:
         return Report(
             sinks={name: sink.stats() for name, sink in sinks.items()},
             sources=sources,
-            seconds=time.monotonic() - self._began,
+            seconds=0.0 if self._began is None else time.monotonic() - self._began,
             interrupted=self._interrupted,
             errors=tuple(self._errors),
             faults=dict(self._faults.counts),

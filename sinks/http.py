@@ -20,6 +20,7 @@ from rxalerts.format import Format, Formatted
 from rxalerts.sinks._http_auth import Auth, target
 from rxalerts.sinks._http_body import Packing
 from rxalerts.sinks._http_channel import HttpChannel
+from rxalerts.sinks._http_template import Template
 
 Path = str | os.PathLike[str]
 
@@ -114,6 +115,8 @@ class HttpSink(AsyncSink[Alert | Formatted]):
         if self.batch not in Packing.kinds:
             raise OptionError("batch", f"must be one of {', '.join(Packing.kinds)}, got {self.batch!r}")
         self._check_headers()
+        if self.template:
+            Template(self.template)
         self.auth()
         per_request = 1 if self.batch == "none" else self.batch_count
         if per_request > self.max_batch:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxalerts import sinks
+from rxalerts import operators, sinks
 from rxalerts.config import ChannelConfig, Config, channels, load_config
 from rxalerts.config.registry import options_of, sink_classes
 from rxalerts.config.schema import CHANNELS
+from rxalerts.config.steps import STEPS
 from rxalerts.errors import ConfigError, OptionError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import Channel
@@ -203,6 +204,13 @@ def test_wrong_options_are_errors_with_their_place(options: str, message: str) -
     """What the types or the sink refuse is shown at the key's place, with what would be right."""
     (found,) = errors(STDOUT + f"rxalerts:\n  channels:\n    stdout: {options}\n")
     assert found.startswith("falco.yaml:4:") and message in found
+
+
+def test_a_wrong_template_is_found_by_the_check() -> None:
+    """Before a run would refuse it."""
+    text = "rxalerts:\n  outputs:\n    - {channel: http, name: h, url: 'http://h/', template: '{$nothing}'}\n"
+    (found,) = errors(STDOUT + text)
+    assert found.startswith("falco.yaml:4:") and "template: has no $nothing" in found
 
 
 def test_all_errors_of_a_channel_are_shown_at_once() -> None:
@@ -406,17 +414,17 @@ def test_grpc_needs_both_switches(fakes: None) -> None:
 
 
 def test_steps_become_operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``priority`` of a channel is handed to ``at_least``; an operator that is not there is an error."""
-    from rxalerts import operators
-
+    """``priority`` of a channel is handed to ``at_least``."""
     got: list[Any] = []
     monkeypatch.setattr(operators, "at_least", got.append, raising=False)
     channel = only(STDOUT + "rxalerts: {channels: {stdout: {priority: warning}}}\n")
     assert channel.steps == {"priority": Priority.WARNING} and len(channel.operators()) == 1
     assert got[-1] is Priority.WARNING
-    monkeypatch.delattr(operators, "where", raising=False)
-    (found,) = errors(STDOUT + "rxalerts: {channels: {stdout: {where: 'rule = x'}}}\n")
-    assert "falco.yaml:2:39: error: stdout: where: needs the operator 'where'" in found
+
+
+def test_every_step_has_its_operator() -> None:
+    """What a key of a channel stands for is exported."""
+    assert [key for key, step in STEPS.items() if not callable(getattr(operators, step.operator))] == []
 
 
 def test_every_exported_sink_documents_its_options() -> None:

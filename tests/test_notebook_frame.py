@@ -36,7 +36,7 @@ alerts = st.builds(
     tags=st.lists(texts, max_size=3),
     hostname=texts,
     output=st.none() | texts,
-    extra=st.dictionaries(st.sampled_from(["x", "uuid_", "y"]), values, max_size=2),
+    extra=st.dictionaries(st.sampled_from(["x", "uuid_", "extra"]), values, max_size=2),
 )
 
 

@@ -77,9 +77,16 @@ def test_a_stranger_in_the_stream_costs_itself_only(item: Any) -> None:
     assert [letter.item for letter in letters] == [item]
 
 
-def test_rendered_alerts_are_told_where_the_operator_belongs() -> None:
-    """Behind to_json() an operator with a state says in its dead letters that it has to stand before it."""
+@pytest.mark.parametrize(
+    ("name", "operator"),
+    [
+        ("tally", lambda on_fault: operators.tally(5, on_fault=on_fault)),
+        ("set_priority", lambda on_fault: operators.set_priority("rule = a", "debug", on_fault=on_fault)),
+    ],
+)
+def test_rendered_alerts_are_told_where_the_operator_belongs(name: str, operator: Any) -> None:
+    """Behind to_json() an operator that looks into alerts says in its dead letters that it has to stand before it."""
     letters: list[DeadLetter] = []
     stream: Any = reactivex.of(Alert("a")).pipe(operators.to_json())
-    stream.pipe(operators.tally(5, on_fault=letters.append)).subscribe()
-    assert "tally takes alerts, not Formatted: put it before to_json() or to_text()" in letters[0].detail
+    stream.pipe(operator(letters.append)).subscribe()
+    assert f"{name} takes alerts, not Formatted: put it before to_json() or to_text()" in letters[0].detail

@@ -94,9 +94,9 @@ class Road:
     def reload(self, config: Config) -> None:
         """Exchange the channels for those of `config`, which was checked, while the stream waits; nothing is lost.
 
-        What did not change keeps running, with its mailbox; certificates are read again. What did first delivers what it has, within
-        `output_timeout`; what it could not deliver by then goes to the channel of the same name, ahead of what
-        comes later. So no two sinks ever write to one file.
+        What did not change keeps running, with its mailbox; certificates are read again. What did first delivers
+        what it has, within `output_timeout`; what it could not deliver by then goes to the channel of the same name,
+        ahead of what comes later. So no two sinks ever write to one file.
         """
         try:
             wanted = wanted_channels(config, daemon=self._daemon)

@@ -157,7 +157,8 @@ def _priority(value: Any) -> Priority:
     if value is None:
         raise AlertError("missing", key="priority")
     if not isinstance(value, str | int):
-        raise AlertError(f"must be a name or a number, not {_kind(value)}", key="priority")
+        found = value if isinstance(value, float) else _kind(value)
+        raise AlertError(f"must be a name or a whole number, not {found}", key="priority")
     try:
         return Priority.parse(value)
     except ValueError as error:
