@@ -104,7 +104,9 @@ class Composer:
             # Outside of its strings JSON takes a blank for a newline; inside there is none.
             return body.translate(_JSON_BLANKS)
         line = body.decode("utf-8", "replace")
-        return escape(line if self.prefix else strip_prefix(line)).encode()
+        line = line if self.prefix else strip_prefix(line)
+        # What we rendered is escaped where it has to be; what somebody else formatted may not be.
+        return (escape(line) if _CONTROL.search(line) else line).encode()
 
 
 def structured(alert: Alert, sd_id: str) -> str:
