@@ -56,13 +56,21 @@ class Fanout:
 
     async def put(self, frame: Frame) -> None:
         """Hand on one alert; waits only with the policy `block`."""
+        while not await self._hand_on(frame):
+            # Those who were waited for have gone: whoever is there now gets it.
+            continue
+
+    async def _hand_on(self, frame: Frame) -> bool:
+        """Offer an alert to those who are there; false when none of them stayed to take it."""
         if self._shared or not self.queues:
-            await self._offer(frame, self.waiting.box, self.queues[0] if self.queues else None)
+            taken = await self._offer(frame, self.waiting.box, self.queues[0] if self.queues else None)
             self._call_next()
-        else:
-            for queue in list(self.queues):
-                await self._offer(frame, queue.box, queue)
-                queue.mail.set()
+            return taken
+        taken = False
+        for queue in list(self.queues):
+            taken = await self._offer(frame, queue.box, queue) or taken
+            queue.mail.set()
+        return taken
 
     def _call_next(self) -> None:
         """Wake a subscriber of the shared queue if those who are on their way leave something for it: in turns."""
@@ -75,13 +83,14 @@ class Fanout:
                 self.queues.append(self.queues.pop(place))
                 return
 
-    async def _offer(self, frame: Frame, box: Mailbox, queue: Queue | None) -> None:
+    async def _offer(self, frame: Frame, box: Mailbox, queue: Queue | None) -> bool:
+        """Put an alert into a queue, or have its policy drop it; false when its client has gone before that."""
         while queue is None or not queue.gone:
             outcome = box.offer(frame, may_wait=True)
             if outcome is Offer.OVERFLOW and queue is not None:
                 queue.call.end(Status(EXHAUSTED, "this client is too slow, and on_full is fail"))
             if outcome is not Offer.FULL:
-                return
+                return True
             if queue is None:
                 # Nobody is there who could be waited for: the latest alerts are kept.
                 self._drop_oldest(box)
@@ -93,6 +102,7 @@ class Fanout:
                 await asyncio.wait_for(queue.progress.wait(), 0.05)
             except TimeoutError:
                 continue
+        return False
 
     def _drop_oldest(self, box: Mailbox) -> None:
         entries = box.take(1)

@@ -150,6 +150,9 @@ class Post:
 
     def _explain(self, error: Exception) -> str:
         told = tls.explain(error)
+        if told is None and "[SSL" in str(error):
+            # A refusal behind the handshake, as TLS 1.3 has it, comes as text alone from older versions of aiohttp.
+            told = tls.explain(ssl.SSLError(str(error)))
         if told:
             return told
         if isinstance(error, aiohttp.ClientHttpProxyError):

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-import reactivex.operators as rx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reactivex import Observable
+from reactivex import operators as rx
 
 from rxalerts import Alert, Formatted, Pipeline, Priority, route, run
 from rxalerts import operators as ops
@@ -69,8 +70,11 @@ def test_a_foreign_operator_gets_one_alert_after_the_other() -> None:
     """Where a route has functions of the user's, every route sees the alerts in the one order in which they came."""
     seen: list[tuple[str, int]] = []
 
-    def note(name: str) -> Any:
-        return rx.do_action(lambda item: seen.append((name, item.output_fields["n"])))
+    def note(name: str) -> Callable[[Observable[Any]], Observable[Any]]:
+        def see(item: Any) -> None:
+            seen.append((name, item.output_fields["n"]))
+
+        return rx.do_action(see)
 
     run([alert(number) for number in range(3)], route(note("a"), to=CollectSink()), route(note("b"), to=CollectSink()))
     assert seen == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]

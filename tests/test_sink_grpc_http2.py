@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from h2.errors import ErrorCodes
@@ -40,6 +43,13 @@ def send(sink: GrpcSink, count: int, size: int = 0) -> None:
     for n in range(count):
         sink.on_next(Alert("rule", "notice", f"{n} " + "x" * size))
     assert sink.flush(10)
+
+
+def feed(sink: GrpcSink, count: int) -> None:
+    """Send numbered alerts, the last one of them marked."""
+    for n in range(count):
+        last = "last" if n == count - 1 else ""
+        sink.on_next(Alert("rule", "notice", "x" * 1000, {"n": f"#{n}#"}, source=last))
 
 
 def subscribe(client: Http2Client, sink: GrpcSink) -> int:
@@ -132,6 +142,36 @@ def test_a_first_client_may_come_at_the_end(path: str) -> None:
             assert messages(client.data) == 3
         assert sink.wait(5)
     assert sink.stats().lost == 0
+
+
+@pytest.mark.parametrize("mode", ["fan_out", "competing"])
+def test_every_alert_is_accounted_for_when_a_stuck_client_leaves(
+    path: str, mode: Literal["fan_out", "competing"], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `block`, the alert that waited for room is handed to the next one, or dropped and counted: not forgotten."""
+    count = 300
+    caplog.set_level(logging.INFO, "rxalerts")
+    with GrpcSink(f"unix://{path}", mode=mode, on_full="block", capacity=4, linger=5) as sink:
+        sink.start()
+        eventually(lambda: sink.address, "the service to listen")
+        with Http2Client(path) as stuck:
+            subscribe(stuck, sink)
+            feeder = threading.Thread(target=feed, args=(sink, count))
+            feeder.start()
+            # Its window of 64 KiB is used up, its queue is full, and so is the mailbox behind it.
+            eventually(lambda: sink.subscribers[0].sent > 50 and sink.subscribers[0].waiting == 4, "a full queue")
+            eventually(lambda: sink.mailbox.depth >= 4, "the stream to wait for the client")
+        with Http2Client(path) as client:
+            client.call(SUB, EMPTY)
+            client.flush()
+            while not client.data.endswith(b"last"):
+                assert client.read(), "the service hung up"
+                client.flush()
+        feeder.join(10)
+    found = [int(number) for number in re.findall(rb"#(\d+)#", client.data)]
+    assert found == list(range(found[0], count))
+    sent = int(re.findall(r"left after (\d+) alerts", caplog.text)[0])
+    assert sent + len(found) + sink.stats().lost == count
 
 
 def test_a_packed_request_is_read(sink: GrpcSink, path: str) -> None:

@@ -233,6 +233,9 @@ def test_docker_records_without_newlines() -> None:
     for line in (JSON, TEXT):
         data = "".join(docker(line) * 3).replace("\\n", "")
         assert decode(data) == [alone(line)] * 3
+        for other in ("hello", "Fri Feb  7 12:30:28 2020: Falco initialized"):
+            mixed = "".join([*docker(other), *docker(JSON), *docker(other), *docker(line)]).replace("\\n", "")
+            assert [piece for piece in decode(mixed) if isinstance(piece, Alert)] == [alone(JSON), alone(line)]
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,9 @@ class TailSource(Source[Alert]):
                     offset = yield from self._catch_up(place, file, run)
                 elif run.first and self._start == "end" and not run.waited:
                     offset = os.fstat(file.fileno()).st_size
+                if run.first and place is None:
+                    # What is rotated away before the first alert is delivered is found after a crash too.
+                    self._save(place_in(file, offset))
                 run.first = False
                 place = yield from self._follow(file, offset, run)
                 following = self._open(run)
@@ -326,16 +329,22 @@ class TailSource(Source[Alert]):
             while self._places and self._places[0][0] <= committed:
                 place = self._places.popleft()[1]
             self._saved_at = time.monotonic()
-            if place is not None:
-                try:
-                    save_state(self._state, place)
-                    self._complained = False
-                except OSError as error:
-                    # Saved with the next look: there may be no next alert.
-                    self._places.appendleft((committed, place))
-                    if not self._complained:
-                        self._complained = True
-                        log.error("%s: the position cannot be saved: %s; trying again", self._state, error)
+            if place is not None and not self._save(place):
+                # With the next look then: there may be no next alert.
+                self._places.appendleft((committed, place))
+
+    def _save(self, place: Place) -> bool:
+        if self._state is None:
+            return True
+        try:
+            save_state(self._state, place)
+        except OSError as error:
+            if not self._complained:
+                self._complained = True
+                log.error("%s: the position cannot be saved: %s; trying again", self._state, error)
+            return False
+        self._complained = False
+        return True
 
 
 def _newer(files: list[Rotated], moment: int) -> list[Rotated]:
