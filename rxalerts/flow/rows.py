@@ -7,8 +7,6 @@ from rxalerts.flow.spool import Row
 from rxalerts.format import JSON, Formatted
 from rxalerts.wire import parse
 
-_make = tuple.__new__
-
 
 def as_row(row_id: int, item: Alert | Formatted, at: float) -> Row:
     """Return what is kept of an alert, formatted or not, that came at `at` (epoch seconds)."""
@@ -16,8 +14,7 @@ def as_row(row_id: int, item: Alert | Formatted, at: float) -> Row:
         alert = item.alert
         text = JSON.render(alert)
         return Row(row_id, alert.priority, at, 0, text, b"" if item.data == text else item.data, item.content_type)
-    # Past the method that NamedTuple writes: this is done for every alert.
-    return _make(Row, (row_id, item.priority, at, 0, JSON.render(item), None, None))
+    return Row(row_id, item.priority, at, 0, JSON.render(item), None, None)
 
 
 def as_item(row: Row) -> Alert | Formatted:
