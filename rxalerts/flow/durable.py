@@ -23,6 +23,9 @@ from rxalerts.format import Formatted
 
 log = logging.getLogger("rxalerts")
 
+# A row that nobody awaits.
+_UNKNOWN = (0, None, 0)
+
 # What can be kept on disk.
 _KEPT = (Alert, Formatted)
 
@@ -120,7 +123,16 @@ class DurableMailbox(Spooling):
 
     def confirm(self, entries: Sequence[Entry]) -> None:
         """Delete the entries from disk, with the next transaction."""
-        super().confirm(entries)
+        done: list[int] = []
+        for _, _, row_id, mark in entries:
+            if mark is not self._rows:
+                if mark is not None:
+                    mark.release(row_id)
+            elif self._known.get(row_id, _UNKNOWN)[1] is None:
+                done.append(row_id)
+            else:
+                self._row_done(row_id)
+        self._done.extend(done)
         self._bell.set()
 
     def failed(self, entries: Sequence[Entry], pause: float) -> None:

@@ -276,7 +276,10 @@ class Spooling(Mailbox):
         now = time.time()
         rows = [as_row(number, entry[0], now) for number, entry in enumerate(entries, first)]
         done, failures = list(self._done), list(self._failures)
-        freed = {row_id: self._size(row_id) for row_id in done} | self._doomed
+        known = self._known
+        freed = {row_id: known[row_id][0] if row_id in known else 0 for row_id in done}
+        if self._doomed:
+            freed |= self._doomed
         room = self._max_bytes - self._spool.bytes + sum(freed.values())
         size = sum(row.size for row in rows)
         refused: set[int] = set()
@@ -303,8 +306,9 @@ class Spooling(Mailbox):
             self._spool.commit(written, freed, failures)
         for _ in done:
             row_id = self._done.popleft()
-            self._known.pop(row_id, None)
-            self._earlier.pop(row_id, None)
+            known.pop(row_id, None)
+            if self._earlier:
+                self._earlier.pop(row_id, None)
         self._stuck = False
         if done:
             self._resume()
@@ -324,10 +328,6 @@ class Spooling(Mailbox):
                 break
             count += 1
         return rows[: max(count, 1 if alone else 0)]
-
-    def _size(self, row_id: int) -> int:
-        known = self._known.get(row_id)
-        return known[0] if known is not None else 0
 
     def _make_room(self, rows: list[Row], over: int) -> set[int]:
         """Drop what the policy says until `over` bytes are free; returns which of `rows` are not to be written."""
