@@ -51,5 +51,5 @@ def dead(bench: Bench) -> float:
     for _ in range(bench.repetitions):
         for which, figures in seconds.items():
             out = bench.folder / "http-dead"
-            figures.append(run(bench.program("http_dead", the_log(bench), out, which, 2)).json()["seconds"])
+            figures.append(run(bench.program("http_dead", the_log(bench), out, which)).json()["seconds"])
     return ratio(seconds["none"], seconds["dead"])

@@ -1,7 +1,7 @@
-"""Two file sinks beside an HTTP sink whose endpoint is dead, or a sink that works. Usage: LOG OUT none|dead TIMES.
+"""Two file sinks beside an HTTP sink whose endpoint is dead, or a sink that works. Usage: LOG OUT none|dead.
 
 The dead endpoint takes connections and never answers; its sink drops the oldest. Prints {"seconds": …}: until
-the file sinks have everything.
+the log has been read, as fast as the sinks take it.
 """
 
 import importlib
@@ -9,21 +9,20 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from null_sink import CountingSink
 
 import rxalerts as rxa
 from rxalerts import operators as ops
-from rxalerts import sinks, wire
+from rxalerts import sinks, sources
 
 # What loading it takes is no matter of rates, and is the same in both halves.
 importlib.import_module("aiohttp")
 
 
-def main(log: str, out: str, which: str, times: int) -> None:
-    """Run the log so many times through the routes."""
+def main(log: str, out: str, which: str) -> None:
+    """Run the log through the routes."""
     outs = [Path(f"{out}-{number}") for number in range(2)]
     for path in outs:
         path.unlink(missing_ok=True)
@@ -34,16 +33,12 @@ def main(log: str, out: str, which: str, times: int) -> None:
         http = sinks.HttpSink(url, on_full="drop_oldest", timeout=1, in_flight=4)
         routes.append(rxa.route(ops.to_json(), to=http if which == "dead" else CountingSink(name="third")))
         ended: list[float] = []
-
-        def alerts() -> Iterator[rxa.Alert]:
-            for _ in range(times):
-                yield from wire.read(log)
-            ended.append(time.perf_counter())
-
+        pipeline = rxa.Pipeline(sources.replay(log), *routes, timeout=3)
+        pipeline.when_finished(lambda: ended.append(time.perf_counter()))
         started = time.perf_counter()
-        report = rxa.run(alerts(), *routes, timeout=3)
+        report = pipeline.start().wait()
     assert len({report.sinks[sink.name].delivered for sink in files}) == 1, report
     print(json.dumps({"seconds": ended[0] - started}))
 
 
-main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+main(*sys.argv[1:])

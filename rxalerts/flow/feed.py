@@ -20,14 +20,11 @@ class Feed(Generic[T]):
     """Send values to whoever has subscribed; an observer that raises is reported and disturbs nobody."""
 
     def __init__(self) -> None:
+        self.observed = False
+        """Whether anybody has subscribed."""
         self._observers: list[ObserverBase[T]] = []
         self._lock = threading.RLock()
         self.observable: Observable[T] = reactivex.create(self._subscribe)
-
-    @property
-    def observed(self) -> bool:
-        """Whether anybody has subscribed."""
-        return bool(self._observers)
 
     def emit(self, value: T) -> None:
         """Send `value` to everybody, one value at a time."""
@@ -43,10 +40,12 @@ class Feed(Generic[T]):
     def _subscribe(self, observer: ObserverBase[T], _: SchedulerBase | None = None) -> DisposableBase:
         with self._lock:
             self._observers.append(observer)
+            self.observed = True
 
         def leave() -> None:
             with self._lock:
                 if observer in self._observers:
                     self._observers.remove(observer)
+                    self.observed = bool(self._observers)
 
         return Disposable(leave)

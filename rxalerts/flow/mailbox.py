@@ -21,6 +21,9 @@ from rxalerts.flow.overflow import Offer as Offer
 from rxalerts.flow.overflow import Overflow as Overflow
 from rxalerts.flow.scope import Mark
 
+# Looked up once: the hot path of every alert.
+_ACCEPTED, _REPLACED = Offer.ACCEPTED, Offer.REPLACED
+
 # The item, when it came (monotonic seconds), the number of its emission and who wants to know when it is done.
 Entry = tuple[Any, float, int, Mark | None]
 
@@ -107,7 +110,7 @@ class Mailbox:
             seq, mark: the emission it belongs to, see `rxalerts.flow.scope`.
             may_wait: with BLOCK and no room: answer FULL, so that the producer can wait, instead of pressing.
         """
-        outcome, evicted = Offer.ACCEPTED, None
+        outcome, evicted = _ACCEPTED, None
         with self._lock:
             queue = self._queue
             # The two hot paths are written out: when all is well, and under overload, the worst time to be slow.
@@ -117,13 +120,13 @@ class Mailbox:
                     mark = self._held(mark, seq)
                 queue.append((item, self._clock(), seq, mark))
             elif self._sheds and self._room and len(queue):
-                outcome, evicted = Offer.REPLACED, queue.popleft()
+                outcome, evicted = _REPLACED, queue.popleft()
                 self._left += 1
-                self._losses.overflow()
+                self._losses.overflow(1, now := self._clock())
                 self._entered += 1
                 if mark is not None:
                     mark = self._held(mark, seq)
-                queue.append((item, self._clock(), seq, mark))
+                queue.append((item, now, seq, mark))
             else:
                 outcome, evicted = self._overflow(item, seq, mark, may_wait)
             waker = self._waker
@@ -131,7 +134,7 @@ class Mailbox:
                 waker = self._wake()
         if waker is not None:
             waker()
-        if outcome is not Offer.ACCEPTED and self._is_told(evicted):
+        if outcome is not _ACCEPTED and self._is_told(evicted):
             self._report(outcome, item, evicted)
         return outcome
 

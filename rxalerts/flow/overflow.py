@@ -70,26 +70,22 @@ class Losses:
         # Kept on the monotonic clock, told as the time of day.
         self._first = self._last = self._shift = 0.0
 
-    def overflow(self, count: int = 1) -> None:
-        """Count what a policy dropped."""
+    def overflow(self, count: int = 1, now: float | None = None) -> None:
+        """Count what a policy dropped, `now` if somebody has looked at the clock already."""
         self._overflowed += count
-        self._lose(count)
-
-    def add(self, reason: str, count: int = 1) -> None:
-        """Count what was dropped for any reason."""
-        if reason == "overflow":
-            self.overflow(count)
-        elif count:
-            self._others[reason] = self._others.get(reason, 0) + count
-            self._lose(count)
-
-    def _lose(self, count: int) -> None:
-        now = self._clock()
+        self._last = now = self._clock() if now is None else now
         if not self.spell:
             self._first = now
             self._shift = time.time() - now
         self.spell += count
-        self._last = now
+
+    def add(self, reason: str, count: int = 1) -> None:
+        """Count what was dropped for any reason."""
+        if count:
+            self.overflow(count)
+            if reason != "overflow":
+                self._overflowed -= count
+                self._others[reason] = self._others.get(reason, 0) + count
 
     def end(self) -> Loss:
         """End the spell and return it."""

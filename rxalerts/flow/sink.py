@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rxalerts")
 
 # Looked up once: the hot path of every alert.
-_ACCEPTED = Offer.ACCEPTED
+_ACCEPTED, _REPLACED = Offer.ACCEPTED, Offer.REPLACED
 
 T_contra = TypeVar("T_contra", contravariant=True)
 
@@ -228,11 +228,12 @@ class Sink(SinkOptions, ObserverBase[T_contra]):
             self._foreign(value)
             return
         outcome = self.mailbox.offer(value, scope.seq, scope.mark)
-        if outcome is not _ACCEPTED:
-            if outcome is Offer.PRESSED:
-                scope.pressed.append(self.mailbox)
-            elif outcome is Offer.OVERFLOW:
-                self._overflowed()
+        if outcome is _ACCEPTED or outcome is _REPLACED:
+            return
+        if outcome is Offer.PRESSED:
+            scope.pressed.append(self.mailbox)
+        elif outcome is Offer.OVERFLOW:
+            self._overflowed()
 
     def on_batch(self, values: Sequence[T_contra]) -> None:
         """Take alerts that a source of ours has read together, as `on_next` takes one."""
