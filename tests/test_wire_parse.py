@@ -1,7 +1,7 @@
 """One piece of input becomes one alert, or an error that says why not."""
 
 import json
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rxalerts.alert import Alert
 from rxalerts.errors import AlertError
 from rxalerts.priority import Priority
-from rxalerts.timestamps import MAX_NS, MIN_NS, parse_rfc3339
-from rxalerts.wire import parse
+from rxalerts.timestamps import MAX_NS, MIN_NS, format_rfc3339, parse_rfc3339
+from rxalerts.wire import Decoder, parse
 
 GOOD: dict[str, Any] = {"rule": "r", "priority": "Error", "time": "2017-10-09T23:31:56.746609046Z"}
 
@@ -199,3 +199,22 @@ def test_any_bytes_are_an_alert_or_an_error(data: bytes) -> None:
         parse(data)
     except AlertError as error:
         assert str(error)
+
+
+@given(
+    st.datetimes(min_value=datetime(1900, 1, 1)),
+    st.integers(0, 999_999_999),
+    st.sampled_from(["Z", "z", "+00:00", "-07:00", ""]),
+    st.sampled_from(["T", "t", " "]),
+    st.integers(0, 9),
+)
+def test_times_come_out_in_one_form(moment: datetime, nanos: int, zone: str, between: str, digits: int) -> None:
+    """Whatever form a time has, alone or behind others of the same second, it is written as Falco does."""
+    fraction = f".{nanos:09}"[: digits + 1] if digits else ""
+    text = f"{moment:%Y-%m-%d}".zfill(10) + f"{between}{moment:%H:%M:%S}{fraction}{zone}"
+    line = f'{{"priority":"Error","rule":"r","time":"{text}"}}\n'.encode()
+    first = b'{"priority":"Error","rule":"r","time":"2025-01-01T00:00:00.000000001Z"}\n'
+    found = [piece for piece in Decoder().feed(first + line + first + line) if isinstance(piece, Alert)]
+    expected = format_rfc3339(parse_rfc3339(text))
+    assert [alert.time for alert in found] == ["2025-01-01T00:00:00.000000001Z", expected] * 2
+    assert [f'"time":"{alert.time}"' in alert.to_json() for alert in found] == [True] * 4

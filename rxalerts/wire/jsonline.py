@@ -10,10 +10,11 @@ not take goes through `from_object`, which knows every era's forms and names the
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from rxalerts import jsonvalues
 from rxalerts.alert import Alert
@@ -21,7 +22,7 @@ from rxalerts.errors import AlertError
 from rxalerts.priority import BY_LABEL, LABELS, Priority
 from rxalerts.record import DEMAND, FIELDS, PREFIX, Record, decode_record
 from rxalerts.shapes import LINES
-from rxalerts.timestamps import KNOWN_SECONDS, SECOND, check_ns, format_rfc3339, parse_rfc3339
+from rxalerts.timestamps import SECOND, check_ns, format_rfc3339, parse_rfc3339
 from rxalerts.wire.days import Days
 
 __all__ = ["from_bytes", "from_object", "take_lines", "take_one", "to_object"]
@@ -29,6 +30,27 @@ __all__ = ["from_bytes", "from_object", "take_lines", "take_one", "to_object"]
 # What is raised for a line that must take the slower road.
 _BAD = (msgspec.MsgspecError, ValueError, KeyError, RecursionError)
 
+
+class _Object(msgspec.Struct, gc=False):
+    """Any JSON object: what is in it is checked and passed over."""
+
+
+class _Checked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """A `Record` of which only the checks are wanted, and what an alert keeps besides its line."""
+
+    hostname: str | UnsetType | None = UNSET
+    message: str | UnsetType | None = UNSET
+    output: str | UnsetType | None = UNSET
+    output_fields: _Object | UnsetType = UNSET
+    priority: str
+    rule: str
+    source: str | UnsetType | None = UNSET
+    tags: tuple[str, ...] | UnsetType | None = UNSET
+    time: str
+    uuid: str | UnsetType | None = UNSET
+
+
+_check: Callable[[bytes], _Checked] = msgspec.json.Decoder(_Checked).decode
 _new = Alert.__new__
 _BRACE = ord("{")
 _TEXTS = ("hostname", "message", "output", "rule", "source")
@@ -46,15 +68,18 @@ def take_lines(buffer: bytes, pos: int, longest: int, out: list[Alert]) -> int:
     Returns:
         where the first line begins that is anything else, or has not ended; the buffer's end if all were taken.
     """
-    append, find, shape_of = out.append, buffer.find, LINES.get
-    known, keeps = len(out), DEMAND.keeps
+    append, find, shape_of, known = out.append, buffer.find, LINES.get, len(out)
+    keeps = DEMAND.keeps
+    decode: Callable[[bytes], Record | _Checked] = decode_record if keeps else _check
+    second = ""
     while 0 <= (newline := find(b"\n", pos)) <= pos + longest:
         line = buffer[pos:newline]
         try:
-            record = decode_record(line)
+            record = decode(line)
             priority = BY_LABEL[record.priority]
             rule = record.rule
-            if rule.__class__ is not str:
+            # msgspec has checked all of it but the encoding of what it passes over.
+            if rule.__class__ is not str or not (line.isascii() or line.decode()):
                 break
             # Alert._make, written out: a call is a tenth of the cost of reading an alert.
             alert = _new(Alert)
@@ -64,28 +89,40 @@ def take_lines(buffer: bytes, pos: int, longest: int, out: list[Alert]) -> int:
             alert._extra = alert._memo = alert._fields = alert._kept = alert._ns = None
             text = record.time
             digits = text[20:29]
-            if not (text[:20] in KNOWN_SECONDS and text[29:] == "Z" and digits.isdigit() and digits.isascii()):
-                alert._ns = parse_rfc3339(text)
-                record.time = format_rfc3339(alert._ns)
-                if text != record.time:
-                    alert._line = alert._shape = None
-                    alert._kept = record
-            fields = record.output_fields
-            if fields is not UNSET:
-                # msgspec has checked all of it but that it is an object, and the encoding of its strings.
-                if bytes(fields)[0] != _BRACE or not (line.isascii() or line.decode()):
-                    break
-                if keeps or alert._kept is not None:
-                    alert._fields = fields
-                    record.output_fields = UNSET
-            if keeps:
-                alert._kept = record
+            if not (text.startswith(second) and text[29:] == "Z" and digits.isdigit() and digits.isascii() and second):
+                second = _set_time(alert, text)
+            if keeps and alert._kept is None:
+                _keep(alert, cast("Record", record))
         except _BAD:
             break
         append(alert)
         pos = newline + 1
     DEMAND.read(len(out) - known)
     return pos
+
+
+def _set_time(alert: Alert, text: str) -> str:
+    """Check an alert's time, and make it Falco's form if it is another one; return its second, with the dot, if not."""
+    ns = parse_rfc3339(text)
+    if len(text) == 30 and text[10] == "T" and text[19] == "." and text[29] == "Z" and text[17] != "6":
+        # What could be parsed and looks like this is Falco's form, but for a leap second.
+        return text[:20]
+    _keep(alert, decode_record(cast("bytes", alert._line)))
+    alert._ns = ns
+    alert._record.time = format_rfc3339(ns)
+    alert._line = alert._shape = None
+    return ""
+
+
+def _keep(alert: Alert, record: Record) -> None:
+    """Keep a record that was decoded from the alert's line; ValueError if its output_fields are no object."""
+    fields = record.output_fields
+    if fields is not UNSET:
+        if bytes(fields)[0] != _BRACE:
+            raise ValueError
+        alert._fields = fields
+        record.output_fields = UNSET
+    alert._kept = record
 
 
 def take_one(data: bytes) -> Alert | None:
