@@ -14,7 +14,7 @@ import sqlite3
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 from rxalerts.errors import SinkError
@@ -187,7 +187,10 @@ class Spool:
         self.transactions += 1
         try:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_INSERT, rows)
+            many = len(rows) - len(rows) % _MANY
+            for start in range(0, many, _MANY):
+                connection.execute(_INSERT_MANY, list(chain.from_iterable(rows[start : start + _MANY])))
+            connection.executemany(_INSERT, rows[many:])
             for first, last in ranges(deleted):
                 count -= connection.execute("DELETE FROM alerts WHERE id BETWEEN ? AND ?", (first, last)).rowcount
             connection.executemany(
@@ -297,6 +300,11 @@ _NAMES = "id, priority, at, attempts, alert, data, content_type"
 _COLUMNS = f"SELECT {_NAMES} FROM alerts"
 _SELECT = f"{_COLUMNS} WHERE id > ? ORDER BY id LIMIT ?"
 _INSERT = f"INSERT INTO alerts ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+# sqlite3 lets go of the interpreter's lock for each step of a statement, and gets it back when another thread is
+# willing: so many rows at a step, where there are many.
+_MANY = 100
+_INSERT_MANY = _INSERT + ", (?, ?, ?, ?, ?, ?, ?)" * (_MANY - 1)
 
 
 _LAST = ("SELECT last_id FROM totals", "SELECT id FROM alerts ORDER BY id DESC LIMIT 1", "SELECT max(id) FROM alerts")
