@@ -253,7 +253,8 @@ def _base(alt: Any, rows: list[dict[str, Any]], title: str) -> Any:
 
 def _colour(alt: Any) -> Any:
     scale = alt.Scale(domain=list(ORDER), range=list(COLOURS.values()))
-    return alt.Color("priority:N", title="priority", scale=scale, sort=list(ORDER))
+    # Room beside the labels: other machines have wider fonts than the one that the picture was measured with.
+    return alt.Color("priority:N", title="priority", scale=scale, sort=list(ORDER), legend=alt.Legend(padding=10))
 
 
 def _summary(table: Any, zone: str) -> str:
