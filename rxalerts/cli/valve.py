@@ -87,16 +87,16 @@ class Valve(Source[Alert]):
                 self._hand_on(alert)
 
     def _hand_on(self, alert: Alert) -> None:
-        with self._lock:
-            if self._observer is None:
-                return
-            if not self._paused:
-                self._observer.on_next(alert)
-                return
-            self._held.add(alert)
-            scope = current()
-            if scope is not None:
-                scope.pressed.append(self)
+        """Do so, under the lock."""
+        if self._observer is None:
+            return
+        if not self._paused:
+            self._observer.on_next(alert)
+            return
+        self._held.add(alert)
+        scope = current()
+        if scope is not None:
+            scope.pressed.append(self)
 
     @property
     def room(self) -> int:
@@ -111,10 +111,10 @@ class Valve(Source[Alert]):
             if isinstance(self._observer, BatchObserver) and not self._paused:
                 if passing:
                     self._observer.on_batch(passing)
-                return
-        # Paused since the source looked.
-        for alert in passing:
-            self._hand_on(alert)
+            else:
+                # Paused since the source looked.
+                for alert in passing:
+                    self._hand_on(alert)
 
     def _passes(self, alert: Alert) -> bool:
         if alert.source == "internal":
