@@ -78,11 +78,10 @@ class MailboxMachine(RuleBasedStateMachine):
         assert outcome is (grave[0] if grave else Offer.ACCEPTED)
 
     @invariant()
-    def room_is_what_it_takes_without_pressing(self) -> None:
-        """With `block` the free places, none when closed; other policies never press."""
-        if self.policy is Overflow.BLOCK:
-            free = self.capacity - len(self.waiting) - len(self.hand)
-            assert self.box.room == (0 if self.closed else max(0, free))
+    def room_is_what_it_takes_without_pressing_or_failing(self) -> None:
+        """With `block` and `fail` the free places; other policies, and a closed mailbox, do neither."""
+        if self.policy in (Overflow.BLOCK, Overflow.FAIL) and not self.closed:
+            assert self.box.room == max(0, self.capacity - len(self.waiting) - len(self.hand))
         else:
             assert self.box.room > 1_000_000
 

@@ -174,8 +174,8 @@ class Mailbox:
 
     @property
     def room(self) -> int:
-        """How many items it takes now without pressing."""
-        if self.on_full is not Overflow.BLOCK:
+        """How many items it takes now without pressing or failing."""
+        if self._closed is not None or self.on_full not in (Overflow.BLOCK, Overflow.FAIL):
             return UNBOUNDED
         return max(0, self._room - self._in_hand - len(self._queue))
 
