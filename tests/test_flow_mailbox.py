@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rxalerts.flow.mailbox import Entry, Mailbox, Offer, Overflow
+from rxalerts.flow.mailbox import Entry, Mailbox
+from rxalerts.flow.overflow import Offer, Overflow
 from rxalerts.flow.watermark import Watermark
 from rxalerts.priority import Priority
 from rxalerts.testing import VirtualClock, eventually

@@ -15,10 +15,7 @@ from typing import Any, Protocol
 
 from rxalerts.flow.batching import UNBOUNDED
 from rxalerts.flow.eviction import EvictionQueue
-from rxalerts.flow.overflow import Loss as Loss
-from rxalerts.flow.overflow import Losses
-from rxalerts.flow.overflow import Offer as Offer
-from rxalerts.flow.overflow import Overflow as Overflow
+from rxalerts.flow.overflow import Loss, Losses, Offer, Overflow
 from rxalerts.flow.scope import Mark
 
 # The item, when it came (monotonic seconds), the number of its emission and who wants to know when it is done.
