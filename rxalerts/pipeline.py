@@ -22,7 +22,7 @@ from rxalerts.flow.circle import refuse_loop
 from rxalerts.flow.guard import Faults, counted_by
 from rxalerts.flow.hub import Branch, Hub, complete_branches
 from rxalerts.flow.iterable import from_iterable
-from rxalerts.flow.report import Report as Report
+from rxalerts.flow.report import Report
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source
 from rxalerts.flow.threads import ThreadShortage, start

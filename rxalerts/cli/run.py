@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rxalerts.cli.daemon import PidFile
     from rxalerts.cli.road import Road
     from rxalerts.config import Config
+    from rxalerts.flow.report import Report
     from rxalerts.flow.source import Source
-    from rxalerts.pipeline import Report
 
 DEFAULT_CONFIG = "/etc/falco/falco.yaml"
 

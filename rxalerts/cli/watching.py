@@ -14,9 +14,9 @@ from rich.text import Text
 from rxalerts.alert import Alert
 from rxalerts.cli.summary import sparkline
 from rxalerts.cli.terminal import visible
+from rxalerts.flow.report import Report
 from rxalerts.flow.source import Emitter, Source, SourceStats
 from rxalerts.notebook.palette import COLOURS, text_on
-from rxalerts.pipeline import Report
 from rxalerts.priority import Priority
 
 # For how many seconds rates are kept.
