@@ -23,13 +23,11 @@ from rxalerts.sources._tail_files import (
     find,
     index_of,
     is_same,
-    load_state,
-    locked_state,
     moved,
     place_in,
     rotated_files,
-    save_state,
 )
+from rxalerts.sources._tail_position import load_state, locked_state, save_state
 from rxalerts.sources._tail_wakers import Waker, has_inotify, waker
 from rxalerts.wire import Decoder, OnBad, Rejected
 from rxalerts.wire.rejects import Rejects
