@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -14,6 +13,7 @@ from typing import Annotated, BinaryIO
 import msgspec
 
 from rxalerts.errors import MissingPackageError
+from rxalerts.sources._states import fingerprint
 from rxalerts.wire.unpack import Broken, is_packed, unpacked
 
 log = logging.getLogger("rxalerts")
@@ -44,18 +44,18 @@ def place_in(file: BinaryIO, offset: int) -> Place:
     """Return the place `offset` in an open file."""
     status = os.fstat(file.fileno())
     head = os.pread(file.fileno(), HEAD, 0)
-    return Place(status.st_ino, status.st_dev, offset, _hash(head), len(head), status.st_mtime_ns)
+    return Place(status.st_ino, status.st_dev, offset, fingerprint(head), len(head), status.st_mtime_ns)
 
 
 def is_same(file: BinaryIO, place: Place) -> bool:
     """Tell whether an open file still begins as it did, and has not become shorter than the place."""
     head = os.pread(file.fileno(), place.head_size, 0)
-    return _hash(head) == place.head and os.fstat(file.fileno()).st_size >= place.offset
+    return fingerprint(head) == place.head and os.fstat(file.fileno()).st_size >= place.offset
 
 
 def begins(content: bytes, place: Place) -> bool:
     """Tell whether the content of a file, from its first byte, is that of the place's file."""
-    return _hash(content[: place.head_size]) == place.head or len(content) < place.head_size
+    return fingerprint(content[: place.head_size]) == place.head or len(content) < place.head_size
 
 
 def moved(place: Place, offset: int) -> Place:
@@ -101,7 +101,7 @@ class Rotated:
                     break
         except (OSError, EOFError, MissingPackageError) as error:
             log.debug("%s: %s", self.name, error)
-        same = place.head_size and _hash(head[: place.head_size]) == place.head
+        same = place.head_size and fingerprint(head[: place.head_size]) == place.head
         return bool(same and (self.packed or self.status.st_size >= place.offset))
 
 
@@ -196,7 +196,3 @@ def find(files: list[Rotated], place: Place) -> int | None:
             if same(file, place):
                 return index
     return None
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()

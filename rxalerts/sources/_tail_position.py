@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -18,6 +16,7 @@ import msgspec
 
 from rxalerts.errors import SourceError
 from rxalerts.flow.watermark import Watermark
+from rxalerts.sources import _states
 from rxalerts.sources._tail_files import Place
 
 log = logging.getLogger("rxalerts")
@@ -108,14 +107,8 @@ def load_state(path: str) -> Place | None:
 
 
 def save_state(path: str, place: Place) -> None:
-    """Save a place so that a crash leaves either the old one or the new one."""
-    partial = f"{path}.new"
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "w", encoding="utf-8") as file:
-        json.dump(asdict(place), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    """Save a place; raises OSError."""
+    _states.save(path, asdict(place))
 
 
 # How long a second user of a state waits for the first one to end, in seconds.
