@@ -629,6 +629,7 @@ _DISK_GRACE = 10.0
 # The reasons under which a sink drops what it had taken already.
 _GIVEN_UP = {"failed", "shutdown", "unread", "forked"}
 
+
 def _nothing() -> None:
     """Nobody waits."""
 
