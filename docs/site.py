@@ -164,7 +164,7 @@ def _block(block: str) -> str:
         return f"```pycon\n{block}\n```"
     if first.startswith(("    ", "====")):
         return f"```\n{textwrap.dedent(block)}\n```"
-    if first in ("Arguments:", "Args:", "Raises:", "Returns:") and "\n" in block:
+    if first in ("Arguments:", "Raises:", "Returns:") and "\n" in block:
         entries = re.split(r"\n(?=\S)", textwrap.dedent(block.split("\n", 1)[1]).strip())
         return f"**{first}**\n\n" + "\n".join(_item(entry) for entry in entries)
     return block

@@ -146,9 +146,8 @@ def _block(block: str) -> str:
         return f"```pycon\n{block}\n```"
     if first.startswith("    "):
         return f"```\n{textwrap.dedent(block)}\n```"
-    if first in ("Arguments:", "Args:", "Raises:"):
-        title = "Arguments" if first.startswith("Arg") else "Raises"
-        return f"**{title}**\n\n" + "\n".join(_entries(block.split("\n", 1)[1]))
+    if first in ("Arguments:", "Raises:"):
+        return f"**{first[:-1]}**\n\n" + "\n".join(_entries(block.split("\n", 1)[1]))
     return block
 
 

@@ -116,7 +116,7 @@ class Condition:
 def compile_condition(text: str, *, lists: Lists = _NO_LISTS, macros: Macros = _NO_MACROS) -> Condition:
     """Compile a condition in Falco's syntax.
 
-    Args:
+    Arguments:
         text: the condition; at most 65,536 characters, 50 levels and 10,000 checks.
         lists: the named lists that `in`, `intersects` and `pmatch` may name; items may name other lists.
         macros: the conditions that bare names stand for; they may name other macros.

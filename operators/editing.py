@@ -27,7 +27,7 @@ from rxalerts.priority import Priority
 def rename(names: Mapping[str, str]) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Rename output fields; those that an alert does not have are skipped.
 
-    Args:
+    Arguments:
         names: new names by old ones. A field that already has the new name is replaced; names can be swapped.
 
     Raises:
@@ -51,7 +51,7 @@ def rename(names: Mapping[str, str]) -> Callable[[Observable[Alert]], Observable
 def drop_fields(*names: str) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Remove output fields; the text of the alert stays (`redact` hides values there too).
 
-    Args:
+    Arguments:
         names: names of fields, or globs such as `k8s.*`.
 
     Completion and errors pass through.
@@ -73,7 +73,7 @@ def retag(
 ) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Change the tags of alerts; the result is sorted and has each tag once, as Falco writes them.
 
-    Args:
+    Arguments:
         add: tags to add.
         remove: tags to remove.
         to: tags to have instead of the old ones, before `remove` and `add` apply.
@@ -97,7 +97,7 @@ def set_priority(
 ) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Give the alerts that fit a condition another priority, in their text too.
 
-    Args:
+    Arguments:
         when: a condition in Falco's syntax, or a callable from an alert to a bool.
         to: the new priority: a name in any case, a number or a `Priority`.
         on_fault: called with the DeadLetter of each alert for which the callable raised.

@@ -29,7 +29,7 @@ def enrich(
 ) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Add output fields to alerts; their text stays as it is.
 
-    Args:
+    Arguments:
         compute: a callable that is given the alert and gives the fields to add (or None, or a whole new
             alert); or a mapping of fields, for names that are no Python names.
         table: a CSV file (first line: names of the columns), a JSON file (an object of rows by key, or a

@@ -23,7 +23,7 @@ def redact(
 ) -> Callable[[Observable[Alert]], Observable[Alert]]:
     """Hide values of output fields, or what matches a pattern, in the fields and in `output` and `message`.
 
-    Args:
+    Arguments:
         fields: names of output fields, or globs such as `*.cmdline`. Alone, their whole values are hidden.
         pattern: what to hide, within the given fields, or in all texts of the alert (output fields with all
             that they hold, `extra`, `output`, `message`) when there are none. A text is read as the

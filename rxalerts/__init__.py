@@ -11,11 +11,11 @@ from rxalerts.errors import OptionError as OptionError
 from rxalerts.errors import RxAlertsError as RxAlertsError
 from rxalerts.errors import SinkError as SinkError
 from rxalerts.errors import SourceError as SourceError
+from rxalerts.flow.report import Report as Report
 from rxalerts.format import Format as Format
 from rxalerts.format import Formatted as Formatted
 from rxalerts.lazy import lazily as _lazily
 from rxalerts.pipeline import Pipeline as Pipeline
-from rxalerts.pipeline import Report as Report
 from rxalerts.pipeline import arun as arun
 from rxalerts.pipeline import run as run
 from rxalerts.priority import Priority as Priority

@@ -39,7 +39,7 @@ _ID = re.compile("[0-9a-f]{24}")
 class Alert:
     """Holds one Falco alert; immutable.
 
-    Args:
+    Arguments:
         rule: name of the rule that raised it.
         priority: a name in any case, a number (0 is the most urgent) or a `Priority`.
         message: the rule's output, without time and priority (default: the rule's name).
@@ -253,7 +253,7 @@ class Alert:
     def replace(self, **changes: Any) -> Alert:
         """Return a new alert with some values changed.
 
-        Args:
+        Arguments:
             changes: values by the names that the constructor has. The output follows a new message, priority
                 or time, unless a new output is given too; and the message follows a new output.
 

@@ -37,7 +37,7 @@ class RxAlertsError(Exception):
 class AlertError(RxAlertsError, ValueError):
     """Says why something is no alert.
 
-    Args:
+    Arguments:
         reason: what is wrong, as a phrase.
         key: the JSON key at fault ("" when it is none in particular).
         path: the file that was read, if any.

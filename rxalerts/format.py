@@ -45,7 +45,7 @@ _BREAKS = re.compile(b"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 class Format:
     """Says how alerts are written.
 
-    Args:
+    Arguments:
         json: one JSON object instead of a line of text.
         style: ``falco`` (0.39 and later) or ``classic`` (0.8 to 0.38), for JSON.
         include_output: write the key ``output``.
@@ -165,7 +165,7 @@ def cached_format(
 class Formatted(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Holds an alert together with the bytes that sinks write for it.
 
-    Args:
+    Arguments:
         alert: the alert, for sinks that need its priority or its fields.
         data: its rendering, without a newline.
         content_type: the media type of the data.

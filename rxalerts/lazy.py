@@ -28,7 +28,10 @@ def lazily(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]
     ('FileSink', True)
     """
     module = sys.modules[package]
-    index = _index(module.__spec__.loader.get_source(package))  # type: ignore[union-attr]  # pyright: ignore
+    source: str | None = module.__spec__.loader.get_source(package)  # type: ignore[union-attr]  # pyright: ignore
+    if source is None:
+        raise ImportError(f"{package}: its names are listed in its source, which is not there: install the .py files")
+    index = _index(source)
 
     def public() -> list[str]:
         here = {key for key, value in vars(module).items() if key[0] != "_" and not isinstance(value, ModuleType)}

@@ -22,7 +22,7 @@ from rxalerts.flow.circle import refuse_loop
 from rxalerts.flow.guard import Faults, counted_by
 from rxalerts.flow.hub import Branch, Hub, complete_branches
 from rxalerts.flow.iterable import from_iterable
-from rxalerts.flow.report import Report as Report
+from rxalerts.flow.report import Report
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source
 from rxalerts.flow.threads import ThreadShortage, start
@@ -113,16 +113,17 @@ class Pipeline:
             reactivex.compose(*each.operators)(branch) if each.operators else branch
             for each, branch in zip(routes, branches, strict=True)
         ]
-        sinks = self._named([sink for each in routes for sink in each.sinks])
+        ends = [sink for each in routes for sink in each.sinks]
+        sinks, lists = self._named(ends), _take_lists(ends)
         new = [sink for sink in sinks.values() if sink not in self._sinks.values()]
         self._sinks = sinks
         for each, branch, stream in zip(routes, branches, streams, strict=True):
             end = Tee([(sink, sink.observer()) for sink in each.sinks], branch, self._route_failed)
             if stream is branch:
-                branch.connect(end, end.on_next, _as_it_is, each.sinks)
+                branch.connect(end, end.on_next, _as_it_is if lists else None)
             elif isinstance(stream, Chain) and stream.root is branch:
                 # Nothing but our own stateless steps: no subscription in between.
-                branch.connect(end, stream.compiled(end.on_next), stream.batched(), each.sinks)
+                branch.connect(end, stream.compiled(end.on_next), stream.batched() if lists else None)
             else:
                 stream.subscribe(end.on_next, end.on_error, end.on_completed)
         for sink in new:
@@ -296,7 +297,19 @@ class Pipeline:
                     break
 
 
+def _take_lists(ends: Sequence[Sink[Any]]) -> bool:
+    """Tell whether lists may go to these ends of routes: each sink is there once, and has no `on_next` of its own.
+
+    A sink at several ends would get one route's alerts of a list after those of another, out of their order.
+    """
+    ours = all(getattr(sink.on_next, "__func__", None) is Sink.on_next for sink in ends)
+    return ours and len(set(ends)) == len(ends)
+
+
 def _as_it_is(items: Sequence[Any]) -> Sequence[Any]:
+    if type(None) in set(map(type, items)):
+        # One by one the sink says which.
+        raise TypeError("None is no alert")
     return items
 
 

@@ -45,7 +45,7 @@ class Priority(IntEnum):
     def parse(cls, value: str | int | Priority) -> Priority:
         """Return the priority that a name, a number or a priority stands for.
 
-        Args:
+        Arguments:
             value: a name in any case (``info`` stands for ``informational``), or 0 to 7, also as text.
 
         Raises:

@@ -11,6 +11,7 @@ from reactivex import Observable
 from reactivex.abc import ObserverBase
 
 from rxalerts.display import html_of
+from rxalerts.flow.batching import BatchObserver
 from rxalerts.flow.hub import Branch
 from rxalerts.flow.sink import Sink
 
@@ -104,7 +105,7 @@ def as_route(each: Route | Sink[Any]) -> Route:
     return route(to=each) if isinstance(each, Sink) else each
 
 
-class Tee(ObserverBase[Any]):
+class Tee(BatchObserver[Any]):
     """The end of a route: gives each alert to every one of its sinks."""
 
     def __init__(
@@ -123,6 +124,14 @@ class Tee(ObserverBase[Any]):
     def on_next(self, value: Any) -> None:
         for sink, _ in self.ends:
             sink.on_next(value)
+
+    @property
+    def room(self) -> int:
+        return min(sink.room for sink, _ in self.ends)
+
+    def on_batch(self, items: Sequence[Any]) -> None:
+        for sink, _ in self.ends:
+            sink.on_batch(items)
 
     def on_error(self, error: Exception) -> None:
         names = ", ".join(sink.name for sink, _ in self.ends)

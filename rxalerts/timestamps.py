@@ -45,7 +45,7 @@ _locals: dict[tuple[int, int, tuple[str, str]], str] = {}
 def parse_rfc3339(text: str) -> int:
     """Return the nanoseconds since the epoch that a RFC 3339 time stamp stands for.
 
-    Args:
+    Arguments:
         text: such as ``2017-10-09T23:31:56.746609046Z``; 0 to 9 digits after the dot (more are cut off),
             ``Z`` or an offset with or without a colon. Without any of these it is taken as UTC.
 

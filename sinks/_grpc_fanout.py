@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from rxalerts.flow.mailbox import Mailbox, Offer
+from rxalerts.flow.mailbox import Mailbox
+from rxalerts.flow.overflow import Offer
 from rxalerts.sinks._grpc_call import EXHAUSTED, Call, Status
 from rxalerts.sinks._grpc_queue import Frame, Lost, MakeBox, Queue, Shelf, Subscriber, emptied, share
 

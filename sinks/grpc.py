@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from rxalerts.alert import Alert
 from rxalerts.errors import OptionError
 from rxalerts.flow.channel import AsyncChannel, Batch
-from rxalerts.flow.mailbox import Mailbox, Overflow
+from rxalerts.flow.mailbox import Mailbox
 from rxalerts.flow.options import option
+from rxalerts.flow.overflow import Overflow
 from rxalerts.flow.sink import AsyncSink
 from rxalerts.flow.stats import DeadLetter, SinkStats, State
 from rxalerts.format import Format, Formatted

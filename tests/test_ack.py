@@ -25,7 +25,7 @@ from rxalerts.flow.sink import Sink
 from rxalerts.flow.watermark import Watermark
 from rxalerts.format import Format
 from rxalerts.sinks import CollectSink, FileSink
-from rxalerts.sources._tail import SAVE_COUNT
+from rxalerts.sources._tail_position import SAVE_COUNT
 from rxalerts.testing import RecordingSink
 from rxalerts.wire import parse
 from tests.support.durably import Counter, alert, number_of, numbers, send, wait_for
@@ -198,7 +198,7 @@ def test_tail_saves_what_is_acknowledged(tmp_path: Path, ack: Ack) -> None:
 
 def test_tail_saves_every_thousand_that_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much is read in a moment, the position lags behind what is on disk by two batches at most."""
-    monkeypatch.setattr("rxalerts.sources._tail._SAVE", 1e9)
+    monkeypatch.setattr("rxalerts.sources._tail_position._SAVE", 1e9)
     log, state = tmp_path / "log", tmp_path / "state"
     log.write_bytes(lines(range(5000)))
     sink = recording(tmp_path / "spool")

@@ -16,8 +16,8 @@ from rxalerts.config.steps import STEPS
 from rxalerts.errors import ConfigError, OptionError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import Channel
-from rxalerts.flow.mailbox import Overflow
 from rxalerts.flow.options import option
+from rxalerts.flow.overflow import Overflow
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.format import Format
 from rxalerts.priority import Priority

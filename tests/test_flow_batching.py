@@ -1,7 +1,7 @@
 """Lists of alerts that go through a pipeline in one call: nobody can tell them from one alert after the other."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -78,6 +78,96 @@ def test_a_foreign_operator_gets_one_alert_after_the_other() -> None:
 
     run([alert(number) for number in range(3)], route(note("a"), to=CollectSink()), route(note("b"), to=CollectSink()))
     assert seen == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+
+
+def numbers(sink: CollectSink[Any]) -> list[int]:
+    """Return which alerts a sink got."""
+    return [item.output_fields["n"] for item in sink.items]
+
+
+@pytest.mark.parametrize("feed", [list, iter])
+def test_a_sink_at_two_ends_gets_its_alerts_in_order(feed: Feed) -> None:
+    """Of two routes into one sink, neither is ahead of the other by a list; the same holds within one route."""
+    items = [alert(number, Priority.ERROR if number % 2 else Priority.DEBUG) for number in range(4)]
+    joined: CollectSink[Any] = CollectSink()
+    run(feed(items), route(ops.at_least("error"), to=joined), route(to=joined))
+    assert numbers(joined) == [0, 1, 1, 2, 3, 3]
+    twice: CollectSink[Any] = CollectSink()
+    run(feed(items), route(to=[twice, twice]))
+    assert numbers(twice) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("feed", [list, iter])
+def test_a_sink_with_its_own_on_next_is_called_for_each_alert(feed: Feed) -> None:
+    """Whoever overrides `on_next` sees every alert there."""
+
+    class Odd(CollectSink[Any]):
+        def on_next(self, value: Any) -> None:
+            if value.output_fields["n"] % 2:
+                super().on_next(value)
+
+    sink = Odd()
+    run(feed([alert(number) for number in range(5)]), sink)
+    assert numbers(sink) == [1, 3]
+
+
+def test_none_in_a_list_ends_its_route() -> None:
+    """As it does when it comes alone: what came before is delivered, the report says why the rest is not."""
+    items: list[Any] = [alert(0), None, alert(1)]
+    results: list[tuple[list[int], tuple[str, ...], int]] = []
+    for feed in (list, iter):
+        sink: CollectSink[Any] = CollectSink()
+        report = run(feed(items), sink)
+        results.append((numbers(sink), report.errors, report.lost))
+    assert results[0] == results[1]
+    assert results[0][0] == [0] and "None is no alert" in results[0][1][0]
+
+
+def test_a_sink_that_raises_costs_only_its_own_route(caplog: pytest.LogCaptureFixture) -> None:
+    """Given a list, too: the other routes get all of it, and the source goes on."""
+
+    class Faulty(CollectSink[Any]):
+        def on_batch(self, values: Sequence[Any]) -> None:
+            raise OSError("a fault of its own")
+
+    other: CollectSink[Any] = CollectSink()
+    report = run([alert(number) for number in range(1000)], Faulty(), other)
+    assert len(other.items) == 1000
+    assert report.errors == ("route to collect: OSError: a fault of its own",)
+
+
+@pytest.mark.parametrize("feed", [list, iter])
+def test_a_full_sink_that_is_to_fail_does_so_at_the_same_alert(feed: Feed) -> None:
+    """One alert overflows; what comes behind it finds a sink that has failed."""
+    sink: RecordingSink[Any] = RecordingSink(capacity=4, max_batch=2, on_full="fail")
+    sink.block()
+    pipeline = Pipeline(feed([alert(number) for number in range(20)]), sink).start()
+    eventually(lambda: sink.mailbox.received == 20, "all to have been offered")
+    sink.release()
+    pipeline.wait()
+    assert sink.stats().dropped["overflow"] == 1 and sum(sink.stats().dropped.values()) + len(sink.written) == 20
+
+
+@pytest.mark.parametrize("ended", ["failed route", "closed sink"])
+def test_what_has_ended_does_not_make_the_others_go_one_by_one(ended: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither a route that has failed nor a sink that has ended keeps lists from the other routes."""
+    lists: list[int] = []
+
+    class Noting(CollectSink[Any]):
+        def on_batch(self, values: Sequence[Any]) -> None:
+            lists.append(len(values))
+            super().on_batch(values)
+
+    gone: CollectSink[Any] = CollectSink()
+    items: list[Any] = [alert(number) for number in range(1000)]
+    if ended == "failed route":
+        items[0] = "no alert"
+        first = route(ops.to_json(), to=gone)
+    else:
+        gone.close()
+        first = route(to=gone)
+    run(items, first, Noting(capacity=10_000))
+    assert sum(lists) == 1000 and len(lists) < 10
 
 
 class _Listed(Source[Any]):

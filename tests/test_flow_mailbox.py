@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rxalerts.flow.mailbox import Entry, Mailbox, Offer, Overflow
+from rxalerts.flow.mailbox import Entry, Mailbox
+from rxalerts.flow.overflow import Offer, Overflow
 from rxalerts.flow.watermark import Watermark
 from rxalerts.priority import Priority
 from rxalerts.testing import VirtualClock, eventually
@@ -78,11 +79,10 @@ class MailboxMachine(RuleBasedStateMachine):
         assert outcome is (grave[0] if grave else Offer.ACCEPTED)
 
     @invariant()
-    def room_is_what_it_takes_without_pressing(self) -> None:
-        """With `block` the free places, none when closed; other policies never press."""
-        if self.policy is Overflow.BLOCK:
-            free = self.capacity - len(self.waiting) - len(self.hand)
-            assert self.box.room == (0 if self.closed else max(0, free))
+    def room_is_what_it_takes_without_pressing_or_failing(self) -> None:
+        """With `block` and `fail` the free places; other policies, and a closed mailbox, do neither."""
+        if self.policy in (Overflow.BLOCK, Overflow.FAIL) and not self.closed:
+            assert self.box.room == max(0, self.capacity - len(self.waiting) - len(self.hand))
         else:
             assert self.box.room > 1_000_000
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from reactivex import operators as rx
 
 from rxalerts import operators as ops
-from rxalerts.flow.mailbox import Mailbox, Overflow
+from rxalerts.flow.mailbox import Mailbox
+from rxalerts.flow.overflow import Overflow
 from rxalerts.flow.source import Emitter, Source
 from rxalerts.flow.watermark import Watermark
 from rxalerts.testing import RecordingSink, eventually

@@ -46,3 +46,10 @@ def test_names_are_listed_before_they_are_loaded() -> None:
     find, names = lazy.lazily("rxalerts.sinks")
     assert {"FileSink", "HttpSink", "CollectSink"} <= set(names())
     assert find("FileSink") is sinks.FileSink
+
+
+def test_a_package_without_its_source_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled files alone are not enough, and the error names the remedy."""
+    monkeypatch.setattr(type(sinks.__spec__.loader), "get_source", lambda self, name: None)
+    with pytest.raises(ImportError, match=r"rxalerts\.sinks: .*install the \.py files"):
+        lazy.lazily("rxalerts.sinks")

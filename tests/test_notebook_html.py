@@ -28,6 +28,7 @@ VISION = {
     "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.3039)),
 }
 
+
 class Page(HTMLParser):
     """Collects tags, attributes and text, and sees that every tag is closed in order."""
 

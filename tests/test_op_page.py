@@ -39,7 +39,7 @@ def test_every_operator_explains_itself(name: str) -> None:
     text = inspect.getdoc(operator) or ""
     assert ">>>" in text and "--|" in text
     assert "ompletion" in text and "rror" in text
-    assert "Arguments:" in text or "Args:" in text
+    assert "Arguments:" in text
     hints = typing.get_type_hints(operator)
     parameters = inspect.signature(operator).parameters
     assert hints.keys() == {*parameters, "return"}

@@ -19,8 +19,9 @@ import pytest
 from rxalerts import Alert, OptionError
 from rxalerts.pipeline import Pipeline
 from rxalerts.sinks import CollectSink, FileSink
-from rxalerts.sources import _tail_files, tail
-from rxalerts.sources._tail_files import load_state, place_in, save_state
+from rxalerts.sources import _tail_position, tail
+from rxalerts.sources._tail_files import place_in
+from rxalerts.sources._tail_position import load_state, save_state
 from rxalerts.testing import eventually
 
 
@@ -311,7 +312,7 @@ def test_a_line_that_a_runtime_has_split_is_joined_over_a_rotation(log: Path) ->
 
 def test_two_sources_cannot_share_a_state(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one is refused: one of the two positions would skip what the other has not delivered."""
-    monkeypatch.setattr(_tail_files, "_LOCKED", 0.05)
+    monkeypatch.setattr(_tail_position, "_LOCKED", 0.05)
     append(log, range(3))
     first = Following(log, state=tmp_path / "state")
     first.expect(range(3))

@@ -46,8 +46,9 @@ def command(path: str, overrides: tuple[str, ...]) -> None:
 
 
 def _source_problem(config: Config) -> str:
-    from rxalerts.cli.loops import inputs_of, outputs_of, refuse_loop
+    from rxalerts.cli.loops import inputs_of, outputs_of
     from rxalerts.cli.origins import open_source
+    from rxalerts.flow.circle import refuse_loop
 
     source = config.settings.source
     try:

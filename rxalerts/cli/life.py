@@ -12,8 +12,9 @@ from queue import Empty
 import click
 
 from rxalerts.cli.signals import STOPS, Event, Finished, Signals
+from rxalerts.flow.report import Report
 from rxalerts.flow.threads import ThreadShortage, start
-from rxalerts.pipeline import Pipeline, Report
+from rxalerts.pipeline import Pipeline
 
 LOST = 1
 USAGE = 2

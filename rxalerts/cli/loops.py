@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rxalerts.flow.circle import Place, refuse_loop
+from rxalerts.flow.circle import Place
 
 if TYPE_CHECKING:
     from rxalerts.config import ChannelConfig
 
-__all__ = ["inputs_of", "outputs_of", "refuse_loop"]
+__all__ = ["inputs_of", "outputs_of"]
+
 
 def inputs_of(origin: str) -> list[Place]:
     """Return what `--from` reads, if it is a file or a descriptor.

@@ -13,14 +13,16 @@ from rxalerts.alert import Alert
 from rxalerts.cli.deck import deck
 from rxalerts.cli.life import exit_status, live, summarise
 from rxalerts.cli.logs import set_up_logging
-from rxalerts.cli.loops import outputs_of, refuse_loop
+from rxalerts.cli.loops import outputs_of
 from rxalerts.cli.run import CAUGHT, live_on, rejects_file, show_warnings, start_logging
 from rxalerts.cli.signals import STOPS, Signals
 from rxalerts.errors import ConfigError, RxAlertsError
+from rxalerts.flow.circle import refuse_loop
+from rxalerts.flow.report import Report
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Source
 from rxalerts.operators import at_least
-from rxalerts.pipeline import Pipeline, Report
+from rxalerts.pipeline import Pipeline
 from rxalerts.priority import Priority
 from rxalerts.routes import route
 from rxalerts.sinks import FileSink, StdoutSink

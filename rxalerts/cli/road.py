@@ -15,11 +15,12 @@ from rxalerts.cli.internal import restart_failed
 from rxalerts.cli.valve import Valve
 from rxalerts.config import ChannelConfig, Config
 from rxalerts.errors import ConfigError, RxAlertsError
+from rxalerts.flow.report import Report
 from rxalerts.flow.scope import Scope
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Source
 from rxalerts.flow.stats import DeadLetter
-from rxalerts.pipeline import Pipeline, Report
+from rxalerts.pipeline import Pipeline
 from rxalerts.routes import Route, route
 
 log = logging.getLogger("rxalerts")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rxalerts.cli.daemon import PidFile
     from rxalerts.cli.road import Road
     from rxalerts.config import Config
+    from rxalerts.flow.report import Report
     from rxalerts.flow.source import Source
-    from rxalerts.pipeline import Report
 
 DEFAULT_CONFIG = "/etc/falco/falco.yaml"
 
@@ -86,9 +86,10 @@ def _run(
 ) -> int:
     from rxalerts.cli.daemon import daemonise
     from rxalerts.cli.life import LOST, exit_status, summarise
-    from rxalerts.cli.loops import inputs_of, outputs_of, refuse_loop
+    from rxalerts.cli.loops import inputs_of, outputs_of
     from rxalerts.cli.road import Road, wanted_channels
     from rxalerts.config import load_config
+    from rxalerts.flow.circle import refuse_loop
 
     config = load_config(path, overrides)
     start_logging(config, daemon=False)
@@ -169,9 +170,10 @@ def live_on(
 
 def reload_road(road: Road, path: str, overrides: tuple[str, ...], inputs: Sequence[str | int] = ()) -> None:
     """Read the configuration again and use it, if it can be used."""
-    from rxalerts.cli.loops import outputs_of, refuse_loop
+    from rxalerts.cli.loops import outputs_of
     from rxalerts.config import load_config
     from rxalerts.errors import RxAlertsError
+    from rxalerts.flow.circle import refuse_loop
 
     _log().info("SIGHUP received, restarting...")
     try:

@@ -21,7 +21,8 @@ from rxalerts.cli.signals import STOPS, Signals
 from rxalerts.cli.terminal import Keys
 from rxalerts.cli.watching import Screen, Watched
 from rxalerts.errors import ConfigError, RxAlertsError
-from rxalerts.pipeline import Pipeline, Report
+from rxalerts.flow.report import Report
+from rxalerts.pipeline import Pipeline
 from rxalerts.sinks import CollectSink
 
 # Seconds that the sinks get after Ctrl-C.

@@ -11,24 +11,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from reactivex.abc import ObserverBase
-
 from rxalerts.alert import Alert
+from rxalerts.cli.around import Around
 from rxalerts.flow.batching import BatchObserver
 from rxalerts.flow.holding import Held
 from rxalerts.flow.scope import Scope, current
-from rxalerts.flow.source import Emitter, Source, SourceStats
+from rxalerts.flow.source import Source
 from rxalerts.operators.limiting import TokenBucket
 from rxalerts.priority import Priority
+from rxalerts.record import INTERNAL
 
 log = logging.getLogger("rxalerts")
-
 
 # How often skipped alerts are told about, in seconds.
 _TELL = 60.0
 
 
-class Valve(Source[Alert]):
+class Valve(Around):
     """A source around another one, which can filter, hold back and add alerts.
 
     Arguments:
@@ -40,12 +39,10 @@ class Valve(Source[Alert]):
     def __init__(
         self, source: Source[Alert], *, priority: Priority = Priority.DEBUG, rate: float = 0, burst: float = 0
     ) -> None:
-        super().__init__(source.name)
-        self.source = source
+        super().__init__(source)
         self.filtered = 0
         self.limited = 0
         self._lock = threading.RLock()
-        self._observer: ObserverBase[Alert] | None = None
         self._held: Held[Alert] = Held()
         self._paused = False
         self._waiters: list[Callable[[], None]] = []
@@ -63,63 +60,46 @@ class Valve(Source[Alert]):
             self._priority = priority
             self._all = self._bucket is None and priority is Priority.DEBUG
 
-    # -- a source -------------------------------------------------------------------------------------------
-
-    def emitter(self, observer: ObserverBase[Alert]) -> Emitter[Alert]:
-        self._observer = observer
-        return self.source.emitter(_Inlet(self, observer))
-
-    def feed(self, observer: ObserverBase[Alert], emitter: Emitter[Alert]) -> None:
-        self.source.feed(_Inlet(self, observer), emitter)
-
-    def stats(self) -> SourceStats:
-        return self.source.stats()
-
-    def finished(self) -> None:
-        self.source.finished()
-
     # -- what flows -----------------------------------------------------------------------------------------
 
     def receive(self, alert: Alert) -> None:
-        """Hand an alert on, or not; called by the source, within its scope."""
         with self._lock:
             if self._all or self._passes(alert):
                 self._hand_on(alert)
 
     def _hand_on(self, alert: Alert) -> None:
-        with self._lock:
-            if self._observer is None:
-                return
-            if not self._paused:
-                self._observer.on_next(alert)
-                return
-            self._held.add(alert)
-            scope = current()
-            if scope is not None:
-                scope.pressed.append(self)
+        """Do so, under the lock."""
+        if self._observer is None:
+            return
+        if not self._paused:
+            self._observer.on_next(alert)
+            return
+        self._held.add(alert)
+        scope = current()
+        if scope is not None:
+            scope.pressed.append(self)
 
     @property
     def room(self) -> int:
-        """How many alerts may come in one call (see `rxalerts.flow.batching`)."""
-        observer = self._observer
-        return observer.room if isinstance(observer, BatchObserver) and not self._paused else 0
+        return 0 if self._paused else super().room
 
     def receive_all(self, alerts: Sequence[Alert]) -> None:
-        """Hand several alerts on, or some of them."""
         with self._lock:
             passing = alerts if self._all else [alert for alert in alerts if self._passes(alert)]
             if isinstance(self._observer, BatchObserver) and not self._paused:
                 if passing:
                     self._observer.on_batch(passing)
-                return
-        # Paused since the source looked.
-        for alert in passing:
-            self._hand_on(alert)
+            else:
+                # Paused since the source looked.
+                for alert in passing:
+                    self._hand_on(alert)
 
     def _passes(self, alert: Alert) -> bool:
-        if alert.source == "internal":
+        urgent = alert.priority <= self._priority
+        # The source is looked at last: most alerts need not be decoded for it.
+        if (urgent and self._bucket is None) or alert.source == INTERNAL:
             return True
-        if alert.priority > self._priority:
+        if not urgent:
             self.filtered += 1
             return False
         if self._bucket is None or self._bucket.claim(1, time.time_ns()):
@@ -173,27 +153,3 @@ class Valve(Source[Alert]):
                 self._waiters.append(callback)
         if not paused:
             callback()
-
-
-class _Inlet(BatchObserver[Alert]):
-    """The end of the inner source: alerts go through the valve, the rest goes straight on."""
-
-    def __init__(self, valve: Valve, observer: ObserverBase[Alert]) -> None:
-        self._valve = valve
-        self._observer = observer
-
-    def on_next(self, value: Alert) -> None:
-        self._valve.receive(value)
-
-    @property
-    def room(self) -> int:
-        return self._valve.room
-
-    def on_batch(self, items: Sequence[Alert]) -> None:
-        self._valve.receive_all(items)
-
-    def on_error(self, error: Exception) -> None:
-        self._observer.on_error(error)
-
-    def on_completed(self) -> None:
-        self._observer.on_completed()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from reactivex.abc import ObserverBase
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rxalerts.alert import Alert
+from rxalerts.cli.around import Around
 from rxalerts.cli.summary import sparkline
 from rxalerts.cli.terminal import visible
-from rxalerts.flow.source import Emitter, Source, SourceStats
+from rxalerts.flow.batching import BatchObserver
+from rxalerts.flow.report import Report
+from rxalerts.flow.source import Source
 from rxalerts.notebook.palette import COLOURS, text_on
-from rxalerts.pipeline import Report
 from rxalerts.priority import Priority
 
 # For how many seconds rates are kept.
@@ -28,31 +29,28 @@ _RULES = 10_000
 _BAR = 30
 
 
-class Watched(Source[Alert]):
+class Watched(Around):
     """A source around another one, which counts what flows by."""
 
     def __init__(self, source: Source[Alert]) -> None:
-        super().__init__(source.name)
-        self.source = source
+        super().__init__(source)
         self.total = 0
         self.priorities: Counter[Priority] = Counter()
         self.rules: Counter[str] = Counter()
         self.worst: dict[str, Priority] = {}
 
-    def emitter(self, observer: ObserverBase[Alert]) -> Emitter[Alert]:
-        return self.source.emitter(_Inlet(self, observer))
+    def receive(self, alert: Alert) -> None:
+        self._note(alert)
+        if self._observer is not None:
+            self._observer.on_next(alert)
 
-    def feed(self, observer: ObserverBase[Alert], emitter: Emitter[Alert]) -> None:
-        self.source.feed(_Inlet(self, observer), emitter)
+    def receive_all(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            self._note(alert)
+        if isinstance(self._observer, BatchObserver):
+            self._observer.on_batch(alerts)
 
-    def stats(self) -> SourceStats:
-        return self.source.stats()
-
-    def finished(self) -> None:
-        self.source.finished()
-
-    def note(self, alert: Alert) -> None:
-        """Count one alert; called by the source alone."""
+    def _note(self, alert: Alert) -> None:
         self.total += 1
         priority, rule = alert.priority, alert.rule or "(no rule)"
         self.priorities[priority] += 1
@@ -60,22 +58,6 @@ class Watched(Source[Alert]):
             rule = "(others)"
         self.rules[rule] += 1
         self.worst[rule] = min(priority, self.worst.get(rule, priority))
-
-
-class _Inlet(ObserverBase[Alert]):
-    def __init__(self, watched: Watched, observer: ObserverBase[Alert]) -> None:
-        self._watched = watched
-        self._observer = observer
-
-    def on_next(self, value: Alert) -> None:
-        self._watched.note(value)
-        self._observer.on_next(value)
-
-    def on_error(self, error: Exception) -> None:
-        self._observer.on_error(error)
-
-    def on_completed(self) -> None:
-        self._observer.on_completed()
 
 
 class Rates:

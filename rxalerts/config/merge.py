@@ -52,7 +52,7 @@ def load_tree(
 ) -> Loaded:
     """Load a configuration file with its overrides and included files into one tree.
 
-    Args:
+    Arguments:
         path: the falco.yaml.
         overrides: the texts of ``-o``, e.g. ``"json_output=true"``.
         problems: where to note what is wrong. Without it, errors are raised as `ConfigError`.

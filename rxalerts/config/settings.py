@@ -100,7 +100,7 @@ def load_config(
 ) -> Config:
     """Read a falco.yaml of any Falco version from 0.2 to 0.44, with its included files.
 
-    Args:
+    Arguments:
         path: the file.
         overrides: what ``-o`` says, e.g. ``["json_output=true", "http_output.url=http://localhost"]``.
         environment: the variables for ``${VAR}``; the process's own by default.

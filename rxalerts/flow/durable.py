@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rxalerts.alert import Alert
-from rxalerts.flow.mailbox import Entry, Loss, Offer
+from rxalerts.flow.mailbox import Entry
+from rxalerts.flow.overflow import Loss, Offer
 from rxalerts.flow.scope import Mark
 from rxalerts.flow.spooling import Spooling
 from rxalerts.format import Formatted

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from itertools import count
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
@@ -33,7 +33,7 @@ class Branch(Observable[Any]):
         self.observer: ObserverBase[Any] | None = None
         self.on_next: Callable[[Any], None] = _nobody
         self.batch: Batch | None = None
-        self.sinks: Sequence[BatchSink] = ()
+        self.many: BatchObserver[Any] | None = None
         self._missed = count()
         self._failed = False
 
@@ -51,17 +51,16 @@ class Branch(Observable[Any]):
         observer: ObserverBase[Any],
         on_next: Callable[[Any], None],
         batch: Batch | None = None,
-        sinks: Sequence[BatchSink] = (),
     ) -> None:
-        """Send each item to `on_next`, and lists, if `batch` is given, through it to `sinks`."""
+        """Send each item to `on_next`, and lists, if `batch` is given and `observer` takes them, through it to that."""
         self.observer = observer
         self.on_next = on_next
         self.batch = batch
-        self.sinks = sinks
+        self.many = observer if batch is not None and isinstance(observer, BatchObserver) else None
         self._failed = False
 
     def leave(self) -> None:
-        self.observer = self.batch = None
+        self.observer = self.batch = self.many = None
         self.on_next = self._miss if self._failed else _nobody
 
     def fail(self) -> None:
@@ -87,14 +86,6 @@ def emitting() -> bool:
     while frame is not None and frame.f_code not in _EMISSIONS:
         frame = frame.f_back
     return frame is not None
-
-
-class BatchSink(Protocol):
-    """What a route that takes lists ends in."""
-
-    @property
-    def room(self) -> int: ...
-    def on_batch(self, values: Sequence[Any], /) -> None: ...
 
 
 class Generation:
@@ -154,7 +145,7 @@ class Hub(BatchObserver[Any]):
         generation = self._enter()
         try:
             for branch in generation.branches:
-                self._give(branch, value)
+                self._give(branch, branch.on_next, value)
         finally:
             generation.leave()
 
@@ -168,9 +159,9 @@ class Hub(BatchObserver[Any]):
             generation.enter()
         return generation
 
-    def _give(self, branch: Branch, value: Any) -> None:
+    def _give(self, branch: Branch, take: Callable[[Any], None], value: Any) -> None:
         try:
-            branch.on_next(value)
+            take(value)
         except Exception as error:
             self._cut(branch, error)
         except KeyboardInterrupt:
@@ -184,11 +175,11 @@ class Hub(BatchObserver[Any]):
     def room(self) -> int:
         room = UNBOUNDED
         for branch in self._generation.branches:
-            # All or none: the routes see the alerts in one order.
-            if branch.batch is None:
+            if branch.many is not None:
+                room = min(room, branch.many.room)
+            elif branch.observer is not None:
+                # All or none: the routes see the alerts in one order.
                 return 0
-            for sink in branch.sinks:
-                room = min(room, sink.room)
         return room
 
     def on_batch(self, items: Sequence[Any]) -> None:
@@ -201,18 +192,19 @@ class Hub(BatchObserver[Any]):
 
     def _hand(self, branch: Branch, items: Sequence[Any]) -> None:
         """Give one route its items, all at once if that works."""
-        if (batch := branch.batch) is not None:
+        batch, many = branch.batch, branch.many
+        if batch is not None and many is not None:
             try:
                 results = batch(items)
             except Exception:
                 # One by one it will be told, once, by the one that it is about.
                 log.debug("a list of alerts goes through one by one", exc_info=True)
             else:
-                for sink in branch.sinks if results else ():
-                    sink.on_batch(results)
+                if results:
+                    self._give(branch, many.on_batch, results)
                 return
         for item in items:
-            self._give(branch, item)
+            self._give(branch, branch.on_next, item)
 
     def _cut(self, branch: Branch, error: Exception) -> None:
         log.exception("a route failed; the other routes go on")

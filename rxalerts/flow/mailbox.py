@@ -15,10 +15,7 @@ from typing import Any, Protocol
 
 from rxalerts.flow.batching import UNBOUNDED
 from rxalerts.flow.eviction import EvictionQueue
-from rxalerts.flow.overflow import Loss as Loss
-from rxalerts.flow.overflow import Losses
-from rxalerts.flow.overflow import Offer as Offer
-from rxalerts.flow.overflow import Overflow as Overflow
+from rxalerts.flow.overflow import Loss, Losses, Offer, Overflow
 from rxalerts.flow.scope import Mark
 
 # Looked up once: the hot path of every alert.
@@ -177,8 +174,8 @@ class Mailbox:
 
     @property
     def room(self) -> int:
-        """How many items it takes now without pressing."""
-        if self.on_full is not Overflow.BLOCK:
+        """How many items it takes now without pressing or failing."""
+        if self._closed is not None or self.on_full not in (Overflow.BLOCK, Overflow.FAIL):
             return UNBOUNDED
         return max(0, self._room - self._in_hand - len(self._queue))
 

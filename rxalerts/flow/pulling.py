@@ -17,7 +17,8 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import SingleAssignmentDisposable
 
-from rxalerts.flow.mailbox import Entry, Mailbox, Offer, Overflow
+from rxalerts.flow.mailbox import Entry, Mailbox
+from rxalerts.flow.overflow import Offer, Overflow
 from rxalerts.flow.scope import LOCAL
 
 log = logging.getLogger("rxalerts")

@@ -28,7 +28,8 @@ from rxalerts.flow.drivers import drive_loop, drive_thread
 from rxalerts.flow.feed import Feed
 from rxalerts.flow.handle import Handle
 from rxalerts.flow.loop import on_io_loop, spawn
-from rxalerts.flow.mailbox import Mailbox, Offer, Overflow
+from rxalerts.flow.mailbox import Mailbox
+from rxalerts.flow.overflow import Offer, Overflow
 from rxalerts.flow.places import dead_file, spool_file
 from rxalerts.flow.scope import LOCAL
 from rxalerts.flow.sinkoptions import SinkOptions
@@ -630,6 +631,7 @@ _DISK_GRACE = 10.0
 
 # The reasons under which a sink drops what it had taken already.
 _GIVEN_UP = {"failed", "shutdown", "unread", "forked"}
+
 
 def _nothing() -> None:
     """Nobody waits."""

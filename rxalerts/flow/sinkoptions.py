@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rxalerts.errors import OptionError
 from rxalerts.flow.backoff import Retry
-from rxalerts.flow.mailbox import Overflow
 from rxalerts.flow.options import option
+from rxalerts.flow.overflow import Overflow
 from rxalerts.format import JSON, TEXT, Format
 
 _FORMATS = {"text": TEXT, "json": JSON}

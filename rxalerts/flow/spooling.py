@@ -12,7 +12,8 @@ from typing import Any
 
 from rxalerts.errors import AlertError, SinkError
 from rxalerts.flow.database import is_damage
-from rxalerts.flow.mailbox import Entry, Mailbox, Overflow
+from rxalerts.flow.mailbox import Entry, Mailbox
+from rxalerts.flow.overflow import Overflow
 from rxalerts.flow.rows import as_item, as_row
 from rxalerts.flow.scope import Mark
 from rxalerts.flow.spool import Row, Spool

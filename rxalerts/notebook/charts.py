@@ -58,7 +58,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 def timeline(alerts: polars.DataFrame | Alerts, *, title: str = "", zone: str = "UTC") -> altair.Chart:
     """Draw alerts over time, stacked by priority.
 
-    Args:
+    Arguments:
         alerts: what `frame` returned, or anything that it takes.
         title: above the chart (default: how many alerts there are, and when).
         zone: the time zone of the axis and the tooltips, such as ``Europe/Berlin``.
@@ -105,7 +105,7 @@ def top(
 ) -> altair.Chart:
     """Draw what occurs most often, with its priorities.
 
-    Args:
+    Arguments:
         alerts: what `frame` returned, or anything that it takes.
         by: ``rule``, ``container``, ``pod``, ``namespace``, ``command``, ``process``, ``user``, ``image`` (each by
             the names that it has in JSON and in text logs), or the name of any column or output field; of several
@@ -164,7 +164,7 @@ def top(
 def heatmap(alerts: polars.DataFrame | Alerts, *, title: str = "", zone: str = "UTC") -> altair.Chart:
     """Draw at which hours of which weekdays alerts come.
 
-    Args:
+    Arguments:
         alerts: what `frame` returned, or anything that it takes.
         title: above the chart (default: how many alerts there are, and when).
         zone: the time zone of the hours and days, such as ``Europe/Berlin``.

@@ -39,7 +39,7 @@ _CHUNK = 2_000
 def frame(alerts: Alerts, fields: Fields = "all", *, chunk: int = _CHUNK) -> polars.DataFrame:
     """Return alerts as a polars DataFrame, one row each, in their order.
 
-    Args:
+    Arguments:
         alerts: a path, several, or a pattern; a source or any Observable that ends; alerts.
         fields: which output fields become columns: ``"all"``, or their names (``[]``: none).
         chunk: how many alerts are held as Python objects at a time.
@@ -252,7 +252,7 @@ def _own_message(alert: Alert) -> str | None:
 def from_frame(table: polars.DataFrame) -> Iterator[Alert]:
     """Yield the alerts of a frame, in the order of its rows.
 
-    Args:
+    Arguments:
         table: what `frame` returned, all of it or some rows and columns. ``time`` and ``priority`` are needed; every
             column that `frame` does not name is an output field.
 

@@ -9,13 +9,14 @@ from reactivex import Observable
 
 from rxalerts import jsonvalues
 from rxalerts.alert import Alert
+from rxalerts.flow.report import Report
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import SourceStats
 from rxalerts.flow.stages import operator_name, stages_of
 from rxalerts.flow.stats import SinkStats, State
 from rxalerts.notebook.blocks import Html, badge, card, escape, facts, page, stages, table, whole
 from rxalerts.notebook.palette import COLOURS
-from rxalerts.pipeline import Pipeline, Report
+from rxalerts.pipeline import Pipeline
 from rxalerts.priority import Priority
 from rxalerts.routes import Route
 

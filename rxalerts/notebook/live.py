@@ -39,7 +39,7 @@ def live(
 ) -> View:
     """Show a stream while it runs: the latest alerts, and how many came in each second; returns at once.
 
-    Args:
+    Arguments:
         stream: a source of rxalerts, any Observable of alerts, or alerts.
         rows: how many of the latest alerts are shown.
         seconds: how far back the chart goes, by the time of arrival.

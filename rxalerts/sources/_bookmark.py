@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ from typing import Any
 from rxalerts.alert import Alert
 from rxalerts.errors import OptionError, SourceError
 from rxalerts.flow.watermark import Watermark
+from rxalerts.sources import _states
 
 log = logging.getLogger("rxalerts")
 
@@ -62,21 +62,15 @@ class Bookmark:
                 self.save()
 
     def save(self) -> None:
-        """Save up to where every sink is done, so that a crash leaves either the old position or the new one."""
+        """Save up to where every sink is done."""
         if self._mark is None:
             return
         self.count = self._begin + self._mark.committed
         self._saved_at = time.monotonic()
         if self.count == self._saved:
             return
-        partial = f"{self._path}.new"
         try:
-            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with open(fd, "w", encoding="utf-8") as file:
-                json.dump({"count": self.count, "limits": self._limits, "files": self._files}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self._path)
+            _states.save(self._path, {"count": self.count, "limits": self._limits, "files": self._files})
         except OSError as error:
             log.error("%s: the position cannot be saved: %s", self._path, error)
         else:
@@ -107,7 +101,7 @@ def _fingerprint(name: str) -> dict[str, Any]:
     with open(name, "rb") as file:
         head = file.read(_HEAD)
         size = os.fstat(file.fileno()).st_size
-    return {"path": os.path.abspath(name), "size": size, "head_size": len(head), "head": _hash(head)}
+    return {"path": os.path.abspath(name), "size": size, "head_size": len(head), "head": _states.fingerprint(head)}
 
 
 def _is_same(old: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -116,8 +110,4 @@ def _is_same(old: dict[str, Any], now: dict[str, Any]) -> bool:
         return False
     with open(now["path"], "rb") as file:
         head: str = old["head"]
-        return _hash(file.read(old["head_size"])) == head
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+        return _states.fingerprint(file.read(old["head_size"])) == head

@@ -5,9 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import threading
-import time
-from collections import deque
 from collections.abc import Generator, Iterator
 from typing import BinaryIO, Literal
 
@@ -23,13 +20,11 @@ from rxalerts.sources._tail_files import (
     find,
     index_of,
     is_same,
-    load_state,
-    locked_state,
     moved,
     place_in,
     rotated_files,
-    save_state,
 )
+from rxalerts.sources._tail_position import Position, locked_state
 from rxalerts.sources._tail_wakers import Waker, has_inotify, waker
 from rxalerts.wire import Decoder, OnBad, Rejected
 from rxalerts.wire.rejects import Rejects
@@ -40,11 +35,6 @@ _CHUNK = 1 << 16
 
 # The file is on a server that has forgotten it, or is not there at the moment.
 _STALE = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENOTCONN)
-
-# How often the position is saved, in seconds and, with `accepted`, in alerts: what was read since is read again after
-# a crash. (What is delivered may be so on an event loop, which must not wait for a disk.)
-_SAVE = 0.1
-SAVE_COUNT = 1000
 
 
 class _Run:
@@ -103,21 +93,13 @@ class TailSource(Source[Alert]):
         self._inotify = inotify
         self._ack = ack
         self._on_bad: OnBad = on_bad
-        self._mark: Watermark | None = None
-        self._places: deque[tuple[int, Place]] = deque()
-        self._saved_at = 0.0
-        self._unsaved = 0
-        self._complained = False
-        self._save_lock = threading.Lock()
+        self._position: Position | None = None
 
     def watermark(self) -> Watermark | None:
         if self._state is None:
             return None
-        if self._ack == "delivered":
-            self._mark = Watermark()
-        else:
-            self._mark = Watermark(until_delivered=False, on_progress=self._progressed)
-        return self._mark
+        self._position = Position(self._state, until_delivered=self._ack == "delivered")
+        return self._position.mark
 
     def produce(self, emitter: Emitter[Alert]) -> None:
         with (
@@ -132,7 +114,7 @@ class TailSource(Source[Alert]):
 
     def _alerts(self, run: _Run) -> Iterator[Alert]:
         """Yield everything: what was missed while we were away, then file after file as they grow."""
-        place = load_state(self._state) if self._state is not None else None
+        place = self._position.load() if self._position is not None else None
         file = self._open(run)
         while file is not None:
             with file:
@@ -141,9 +123,8 @@ class TailSource(Source[Alert]):
                     offset = yield from self._catch_up(place, file, run)
                 elif run.first and self._start == "end" and not run.waited:
                     offset = os.fstat(file.fileno()).st_size
-                if run.first and place is None:
-                    # What is rotated away before the first alert is delivered is found after a crash too.
-                    self._save(place_in(file, offset))
+                if run.first and place is None and self._position is not None:
+                    self._position.begin(place_in(file, offset))
                 run.first = False
                 place = yield from self._follow(file, offset, run)
                 following = self._open(run)
@@ -301,50 +282,19 @@ class TailSource(Source[Alert]):
                 run.rejects.add(piece)
                 continue
             stats.read += 1
-            if self._mark is not None and base is not None:
-                self._places.append((run.emitter.seq + 1, moved(base, start + end)))
+            if self._position is not None and base is not None:
+                self._position.note(run.emitter.seq + 1, moved(base, start + end))
             yield piece
             self._checkpoint()
 
-    # -- the saved position ---------------------------------------------------------------------------------
-
-    def _progressed(self) -> None:
-        """Count what has been accepted; called on whichever thread wrote it to disk, while this source may wait."""
-        self._unsaved += 1
-        if self._unsaved >= SAVE_COUNT:
-            self.finished()
-
     def _checkpoint(self) -> None:
-        if self._mark is not None and time.monotonic() - self._saved_at >= _SAVE:
-            self.finished()
+        if self._position is not None:
+            self._position.checkpoint()
 
     def finished(self) -> None:
         """Save the place up to which every sink is done."""
-        if self._mark is None or self._state is None:
-            return
-        with self._save_lock:
-            self._unsaved = 0
-            committed = self._mark.committed
-            place: Place | None = None
-            while self._places and self._places[0][0] <= committed:
-                place = self._places.popleft()[1]
-            self._saved_at = time.monotonic()
-            if place is not None and not self._save(place):
-                # With the next look then: there may be no next alert.
-                self._places.appendleft((committed, place))
-
-    def _save(self, place: Place) -> bool:
-        if self._state is None:
-            return True
-        try:
-            save_state(self._state, place)
-        except OSError as error:
-            if not self._complained:
-                self._complained = True
-                log.error("%s: the position cannot be saved: %s; trying again", self._state, error)
-            return False
-        self._complained = False
-        return True
+        if self._position is not None:
+            self._position.save()
 
 
 def _newer(files: list[Rotated], moment: int) -> list[Rotated]:

@@ -1,23 +1,19 @@
-"""What a follower of rotating files has to know of them: which they are, in which order, and where it was."""
+"""What a follower of rotating files has to know of them: which they are, and in which order."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import logging
 import os
 import re
-import threading
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, BinaryIO
 
 import msgspec
 
-from rxalerts.errors import MissingPackageError, SourceError
+from rxalerts.errors import MissingPackageError
+from rxalerts.sources._states import fingerprint
 from rxalerts.wire.unpack import Broken, is_packed, unpacked
 
 log = logging.getLogger("rxalerts")
@@ -44,82 +40,22 @@ class Place:
     mtime: int
 
 
-def load_state(path: str) -> Place | None:
-    """Return the saved place; None when there is none. What is no state is reported and ignored."""
-    try:
-        with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=Place)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError, ValueError) as error:
-        log.error("%s: the saved position cannot be used (%s): beginning anew, alerts may come twice", path, error)
-        return None
-
-
-def save_state(path: str, place: Place) -> None:
-    """Save a place so that a crash leaves either the old one or the new one."""
-    partial = f"{path}.new"
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "w", encoding="utf-8") as file:
-        json.dump(asdict(place), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-# How long a second user of a state waits for the first one to end, in seconds.
-_LOCKED = 5.0
-
-
-@contextmanager
-def locked_state(path: str | None, stopped: threading.Event) -> Generator[None]:
-    """Keep a state for oneself: two positions in one file would skip what one of them has not delivered.
-
-    Raises SourceError if another one keeps it for longer than a restart takes.
-    """
-    if path is None:
-        yield
-        return
-    try:
-        file = open(f"{path}.lock", "ab")
-    except OSError as error:
-        log.error("%s: the position cannot be saved: %s", path, error)
-        yield
-        return
-    with file:
-        deadline = time.monotonic() + _LOCKED
-        while not _try_lock(file) and not stopped.wait(0.05):
-            if time.monotonic() > deadline:
-                raise SourceError(f"{path}: another source keeps its position there: name another state")
-        yield
-
-
-def _try_lock(file: BinaryIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:  # some network file systems have no locks
-        log.debug("%s", error)
-    return True
-
-
 def place_in(file: BinaryIO, offset: int) -> Place:
     """Return the place `offset` in an open file."""
     status = os.fstat(file.fileno())
     head = os.pread(file.fileno(), HEAD, 0)
-    return Place(status.st_ino, status.st_dev, offset, _hash(head), len(head), status.st_mtime_ns)
+    return Place(status.st_ino, status.st_dev, offset, fingerprint(head), len(head), status.st_mtime_ns)
 
 
 def is_same(file: BinaryIO, place: Place) -> bool:
     """Tell whether an open file still begins as it did, and has not become shorter than the place."""
     head = os.pread(file.fileno(), place.head_size, 0)
-    return _hash(head) == place.head and os.fstat(file.fileno()).st_size >= place.offset
+    return fingerprint(head) == place.head and os.fstat(file.fileno()).st_size >= place.offset
 
 
 def begins(content: bytes, place: Place) -> bool:
     """Tell whether the content of a file, from its first byte, is that of the place's file."""
-    return _hash(content[: place.head_size]) == place.head or len(content) < place.head_size
+    return fingerprint(content[: place.head_size]) == place.head or len(content) < place.head_size
 
 
 def moved(place: Place, offset: int) -> Place:
@@ -165,7 +101,7 @@ class Rotated:
                     break
         except (OSError, EOFError, MissingPackageError) as error:
             log.debug("%s: %s", self.name, error)
-        same = place.head_size and _hash(head[: place.head_size]) == place.head
+        same = place.head_size and fingerprint(head[: place.head_size]) == place.head
         return bool(same and (self.packed or self.status.st_size >= place.offset))
 
 
@@ -260,7 +196,3 @@ def find(files: list[Rotated], place: Place) -> int | None:
             if same(file, place):
                 return index
     return None
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()

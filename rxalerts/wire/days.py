@@ -21,7 +21,7 @@ OUT_OF_ORDER = 10 * 60
 class Days:
     """Finds the day that belongs to a local time of day.
 
-    Args:
+    Arguments:
         first: the day of the first line; the next day begins when the clock goes back by more than 12 hours.
             None: the lines are being written now, so each has the day that brings it nearest to the present.
             A function is called when the first such line has come.
@@ -40,7 +40,7 @@ class Days:
     def ns(self, text: str, near: int | None = None) -> int:
         """Return the nanoseconds since the epoch of a local time of day, such as ``10:20:05.408091526``.
 
-        Args:
+        Arguments:
             text: the time of day.
             near: nanoseconds of another time stamp of the same event, if there is one (default: `Days.near`): the day
                 is nearest to it.

@@ -40,7 +40,7 @@ _OURS = {*FIELDS, "id"}
 class Decoder(Lines):
     """Reads alerts from bytes as they come; used by `read` and by all sources.
 
-    Args:
+    Arguments:
         date: the day of the first text line without a date, or a function that finds it when it is needed;
             None: such lines are being written now.
         max_record: the longest record that is taken, in bytes; longer ones are rejected without being kept.
@@ -73,7 +73,7 @@ class Decoder(Lines):
     def close(self, *, final: bool = True) -> list[Alert | Rejected]:
         """Return the pieces that the end of the input completes: a last line without newline, a torn one.
 
-        Args:
+        Arguments:
             final: no other input follows, in which a line that was split over records could `go_on`.
         """
         self._out, self._ends = [], []

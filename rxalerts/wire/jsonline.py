@@ -59,7 +59,7 @@ _TEXTS = ("hostname", "message", "output", "rule", "source")
 def take_lines(buffer: bytes, pos: int, longest: int, out: list[Alert]) -> int:
     """Append to `out` the alerts in lines of one JSON object with known keys each.
 
-    Args:
+    Arguments:
         buffer: the lines.
         pos: where the first one begins.
         longest: longer ones are not taken, in bytes.
@@ -135,7 +135,7 @@ def take_one(data: bytes) -> Alert | None:
 def from_bytes(data: bytes, days: Days) -> Alert:
     """Return the alert in one JSON object.
 
-    Args:
+    Arguments:
         data: the object and nothing else.
         days: finds the day when there is no ``time``, from the time in front of ``output``.
 

@@ -32,7 +32,7 @@ _SOURCES = {0: "syscall", 1: "k8s_audit", 2: "internal", _PLUGIN: "plugin"}
 def to_message(item: Alert | Formatted, form: Format = TEXT) -> bytes:
     """Return an alert as a serialised response, as Falco fills it.
 
-    Args:
+    Arguments:
         item: an alert, or one that is formatted already, whose bytes then are the message's `output`.
         form: how the `output` of an alert that is not formatted yet is rendered (Falco: JSON if `json_output`).
 

@@ -44,7 +44,7 @@ def read(
     UTF-8 and, by their byte order mark, UTF-16 and UTF-32; gzip, bzip2, xz and zstd, by their content. Memory does
     not grow with the file.
 
-    Args:
+    Arguments:
         source: a path, ``-`` for standard input, or an open file.
         on_bad: what to do with what is no alert. ``report``: count it, remember the first ones, log one warning;
             ``raise``: raise an AlertError; a function: call it with each `Rejected`; a path or a binary file: write
@@ -75,7 +75,7 @@ def read(
 def parse(data: bytes | str, *, date: Date | None = None) -> Alert:
     """Return the one alert in some bytes or text: JSON of any Falco version, or a line of text.
 
-    Args:
+    Arguments:
         data: the alert.
         date: the day of a text line without a date (default: the one that brings it nearest to the present).
 

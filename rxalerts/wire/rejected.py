@@ -16,7 +16,7 @@ RAW_LIMIT = 4096
 class Rejected:
     """Describes a piece of input that is no alert.
 
-    Args:
+    Arguments:
         line: number of the line that it begins on (from 1).
         offset: where it begins, in bytes of the decoded (unpacked, UTF-8) stream.
         reason: what is wrong.

@@ -23,7 +23,7 @@ OnBad = str | os.PathLike[str] | BinaryIO | Callable[[Rejected], object]
 class Rejects:
     """Does with each rejected piece what `on_bad` says; see `rxalerts.wire.read`.
 
-    Args:
+    Arguments:
         on_bad: what to do.
         where: the input's name, for messages.
     """

@@ -61,7 +61,7 @@ def from_text(line: str, days: Days) -> Alert:
     from the brackets ``(key=value key=value)``, all of them as strings (in the text, a number and a string look
     alike) and None for ``<NA>``. The rule is unknown (``""``), except that of Falco's internal alerts.
 
-    Args:
+    Arguments:
         line: the line, without its end.
         days: finds the day of a time without a date.
 
@@ -127,7 +127,7 @@ def fields_of(message: str, typed: bool = False) -> dict[str, Any]:
 
     Values may hold blanks. What looks like a second value of the same key belongs to the value before it.
 
-    Args:
+    Arguments:
         message: such as ``Shell opened (user=root command=bash -c id tty=<NA>)``.
         typed: the values are JSON, as in Falco's internal alerts.
 

@@ -49,7 +49,7 @@ _DOCKER = {"log", "stream", "time", "attrs"}
 class Content(NamedTuple):
     """Holds what stands inside of a record.
 
-    Args:
+    Arguments:
         body: a line of a log, or an alert's object.
         near: nanoseconds of the record's own time, if it has one.
         stream: what the parts of a split line have in common.

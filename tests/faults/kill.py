@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rxalerts.sinks import FileSink
-from rxalerts.sources._tail import SAVE_COUNT
+from rxalerts.sources._tail_position import SAVE_COUNT
 from tests.faults.command import BATCH, Destinations, post_until_taken, random_moment
 from tests.faults.ledger import Case, Row, compare
 from tests.support.rsyslog import free_port

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import rxalerts as rxa
 from rxalerts import Alert, sources
 from rxalerts.flow.channel import Batch, Channel
-from rxalerts.flow.mailbox import Overflow
+from rxalerts.flow.overflow import Overflow
 from rxalerts.flow.sink import ThreadSink
 from rxalerts.flow.stats import DeadLetter
 from rxalerts.priority import Priority
