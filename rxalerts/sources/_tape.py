@@ -103,7 +103,7 @@ class Tape:
         return self._readers[0].blocks()
 
     def leave(self, count: int) -> None:
-        """Count as not read the last `count` alerts: they were read with others, and then nobody wanted them any more."""
+        """Count as not read the last `count` alerts, which were read with others when nobody wanted them any more."""
         self._left += count
         if count and not self.windable:
             log.warning("%s: stopped: %d alerts that were read already are lost", ", ".join(self.paths), count)
