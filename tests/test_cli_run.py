@@ -116,7 +116,7 @@ def test_log_stderr_false_leaves_the_summary_only(tmp_path: Path) -> None:
 
 
 def test_a_closed_pipe_ends_the_run_cleanly(tmp_path: Path) -> None:
-    """`rxalerts run | head -1` ends with 0: what nobody reads is not lost."""
+    """`rxalerts run | head -1` ends with 0: what nobody reads is not lost, and the summary says how much it is."""
     config(tmp_path, STDOUT)
     (tmp_path / "log.jsonl").write_text("".join(alerts(5000)))
     with Run("run", "-c", "falco.yaml", "--from", "log.jsonl", folder=tmp_path, stdout=subprocess.PIPE) as run:
@@ -124,6 +124,7 @@ def test_a_closed_pipe_ends_the_run_cleanly(tmp_path: Path) -> None:
         assert numbers(run.process.stdout.readline().decode()) == [0]
         run.process.stdout.close()
         assert run.end() == 0
+        assert "unread: its reader left" in run.err
 
 
 # -- as Falco's own program -------------------------------------------------------------------------------------

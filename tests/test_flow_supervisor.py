@@ -623,6 +623,20 @@ def test_a_spell_of_losses_is_reported_once(caplog: pytest.LogCaptureFixture) ->
     assert len([text for text in texts if "6 alerts lost between" in text]) == 1
 
 
+def test_losses_of_a_tiny_mailbox_are_told_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    """A mailbox that is full and empty for every alert does not fill the log; every loss is told in the end."""
+    sink, driver = lived(capacity=1, on_full="drop_newest")
+    with caplog.at_level(logging.WARNING, "rxalerts"):
+        for number in range(0, 200, 2):
+            send(sink, number, number + 1)
+            driver.run()
+        assert len(caplog.records) == 3  # full, lost, and full: the second spell goes on
+        driver.advance(2)
+    texts = [record.getMessage() for record in caplog.records]
+    told = [int(text.split()[1]) for text in texts if "lost between" in text]
+    assert (len(texts), told) == (4, [1, 99])
+
+
 def test_early_channels_are_opened_at_the_start() -> None:
     """A channel that says `early` is opened before the first alert."""
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rxalerts import Alert, AlertError, run
+from rxalerts import Alert, AlertError, Pipeline, run
 from rxalerts.sinks import CollectSink
 from rxalerts.sources import replay
 from rxalerts.sources._moments import parse_moment, parse_speed
+from rxalerts.testing import RecordingSink
 
 SECOND = 1_000_000_000
 
@@ -50,6 +51,25 @@ def test_since_and_until_cut(tmp_path: Path) -> None:
     """From this moment on, and before that one."""
     log = written(tmp_path / "a", 1, 2, 3, 4)
     assert rules(log, since="1970-01-01T00:00:02Z", until=4 * SECOND) == ["at 2", "at 3"]
+
+
+def test_what_was_read_ahead_when_it_was_stopped_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is read is what the sinks got, however much was decoded together; of a pipe the rest is told as lost."""
+    log = written(tmp_path / "a", *range(500))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(log.read_bytes())))
+    for path in (str(log), "-"):
+        sink: RecordingSink[Alert] = RecordingSink(capacity=2)
+        sink.block()
+        pipeline = Pipeline(replay(path), sink).start()
+        assert sink.stuck.wait(5)
+        pipeline.stop()
+        sink.release()
+        report = pipeline.wait()
+        read = report.sources[0].read
+        assert read == report.sinks["recording"].received < 500
+    assert caplog.messages == [f"-: stopped: {500 - read} alerts that were read already are lost"]
 
 
 @pytest.mark.parametrize("path", ["nothing-here", "*.nothing"])

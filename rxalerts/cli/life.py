@@ -149,9 +149,11 @@ def summarise(report: Report) -> None:
         line = f"{name}: delivered {stats.delivered} of {stats.received}"
         if stats.spooled:
             line += f", {stats.spooled} kept on disk for the next start"
+        if unread := stats.dropped.get("unread", 0):
+            line += f", {unread} unread: its reader left"
         if lost:
             waiting = stats.depth - stats.spooled
-            reasons = {**stats.dropped, "rejected": stats.rejected, "not delivered": waiting}
+            reasons = {**stats.dropped, "unread": 0, "rejected": stats.rejected, "not delivered": waiting}
             line += f", lost {lost} ({', '.join(f'{reason} {n}' for reason, n in reasons.items() if n)})"
         if lost and stats.last_error:
             line += f": {stats.last_error}"

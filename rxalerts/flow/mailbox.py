@@ -7,6 +7,7 @@ load neither is called at all. What a consumer has taken counts against the capa
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -23,6 +24,9 @@ _ACCEPTED, _REPLACED = Offer.ACCEPTED, Offer.REPLACED
 
 # The item, when it came (monotonic seconds), the number of its emission and who wants to know when it is done.
 Entry = tuple[Any, float, int, Mark | None]
+
+_SPELLS_APART = 1.0
+"""Seconds from telling about one spell of losses until the next one is told."""
 
 
 class Queue(Protocol):
@@ -93,6 +97,7 @@ class Mailbox:
         self._awaited = False
         self._sheds = on_full in (Overflow.DROP_OLDEST, Overflow.LATEST)
         self._losses = Losses(clock)
+        self._told = -math.inf
         self._entered = 0
         self._left = 0
         self._first_in_hand = 1
@@ -448,10 +453,16 @@ class Mailbox:
                 self._on_drop(item, reason)
 
     def loss(self) -> Loss | None:
-        """Return the spell of losses that has ended, once: when there is room again."""
+        """Return the spell of losses that has ended, once: when there is room again.
+
+        Spells that follow each other within a second are one: a tiny mailbox is full and empty for every alert.
+        """
         with self._lock:
-            if not self._losses.spell or (self._depth() > self._low and self._closed is None):
+            now = self._clock()
+            soon = self._depth() > self._low or now - self._told < _SPELLS_APART
+            if not self._losses.spell or (soon and self._closed is None):
                 return None
+            self._told = now
             return self._losses.end()
 
     # -- both ends ------------------------------------------------------------------------------------------

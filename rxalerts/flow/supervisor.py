@@ -27,6 +27,8 @@ CHECKPOINT = 1.0
 # How often a sink looks whether the disk has got on, when it waits for its backlog to be read at the end, or for its
 # dead letters to be written, in seconds.
 _DISK_TICK = 0.02
+# How soon an idle sink looks again whether losses can be told.
+_TELL_TICK = 1.0
 
 
 class Host(Protocol):
@@ -116,7 +118,9 @@ class Supervisor:
                     # Nothing left to deliver: see at least whether it can be opened again.
                     yield from self._guarded(self._open())
                 else:
+                    self._tell_losses()
                     yield Wait(self._until_flush())
+            self._tell_losses()
             yield from self._shut()
         finally:
             self._end()
@@ -299,6 +303,9 @@ class Supervisor:
         self._attempts = 0
         self._failing_since = None
         self._limit = min(self._max_batch, self._limit * 2 if self._limit < self._max_batch else self._max_batch)
+        self._tell_losses()
+
+    def _tell_losses(self) -> None:
         loss = self._mailbox.loss()
         if loss is not None:
             log.warning(
@@ -315,7 +322,12 @@ class Supervisor:
         return any(self._reached(flush) for flush in self._flushes)
 
     def _until_flush(self) -> float | None:
-        return None if self._flush_at is None else max(0.0, self._flush_at - self._clock())
+        # Losses that are still to be told want another look, too.
+        untold = None if self._mailbox.losing_since is None else _TELL_TICK
+        if self._flush_at is None:
+            return untold
+        due = max(0.0, self._flush_at - self._clock())
+        return due if untold is None else min(due, untold)
 
     def _reached(self, flush: Flush) -> bool:
         return self._mailbox.left >= flush.target

@@ -68,7 +68,7 @@ class ReplaySource(Source[Alert]):
             if self._speed is None:
                 blocks = None if self._bookmark is not None else tape.blocks()
                 if blocks is not None:
-                    first = self._race(emitter, blocks, shift)
+                    first = self._race(emitter, tape, blocks, shift)
                 else:
                     first = self._rush(emitter, alerts, shift)
                 if self._player is None or emitter.stopped.is_set():
@@ -95,8 +95,8 @@ class ReplaySource(Source[Alert]):
             emitter.emit_all(map(shift, some) if self._rebase else some)
         return first
 
-    def _race(self, emitter: Emitter[Alert], blocks: Iterator[list[Alert]], shift: Shift) -> int | None:
-        """Do the same with alerts that are read together."""
+    def _race(self, emitter: Emitter[Alert], tape: Tape, blocks: Iterator[list[Alert]], shift: Shift) -> int | None:
+        """Do the same with alerts that are read together; `tape` is told what was read in vain."""
         first: int | None = None
         while self._player is None and not emitter.stopped.is_set():
             block = next(blocks, None)
@@ -104,7 +104,8 @@ class ReplaySource(Source[Alert]):
                 return first
             if block:
                 first = block[0].time_ns if first is None else first
-                emitter.emit_batch([shift(alert) for alert in block] if self._rebase else block)
+                sent = emitter.emit_batch([shift(alert) for alert in block] if self._rebase else block)
+                tape.leave(len(block) - sent)
         return first
 
     def watermark(self) -> Watermark | None:

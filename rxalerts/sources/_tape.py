@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ from rxalerts.sources._index import open_from
 from rxalerts.sources._stdin import reader_stats
 from rxalerts.wire import Decoder, OnBad, Reader, read
 from rxalerts.wire.unpack import is_packed
+
+log = logging.getLogger("rxalerts")
 
 _time_ns: Callable[[Alert], int] = attrgetter("time_ns")
 
@@ -52,6 +55,7 @@ class Tape:
         self._before = SourceStats("")
         self._files = contextlib.ExitStack()
         self._opened = 0
+        self._left = 0
         self._end: tuple[int | None] | None = None
 
     def copied(self) -> Tape:
@@ -98,6 +102,12 @@ class Tape:
             return None
         return self._readers[0].blocks()
 
+    def leave(self, count: int) -> None:
+        """Count as not read the last `count` alerts, which were read with others when nobody wanted them any more."""
+        self._left += count
+        if count and not self.windable:
+            log.warning("%s: stopped: %d alerts that were read already are lost", ", ".join(self.paths), count)
+
     def _put_away(self) -> None:
         """Close the readers, and keep what they counted."""
         readers, self._readers = self._readers, []
@@ -118,7 +128,7 @@ class Tape:
     def stats(self, name: str) -> SourceStats:
         """Return what has been read, over all readings."""
         before, stats = self._before, reader_stats(name, self._readers)
-        stats.read += before.read
+        stats.read += before.read - self._left
         stats.rejected += before.rejected
         stats.skipped += before.skipped
         stats.first_rejects = [*before.first_rejects, *stats.first_rejects]
