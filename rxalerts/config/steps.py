@@ -58,7 +58,7 @@ def build_steps(values: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
     """Return the operators for the steps of one channel, in order.
 
     Raises:
-        OptionError: an operator is missing or refuses its value.
+        OptionError: an operator refuses its value.
 
     >>> len(build_steps({"priority": Priority.WARNING}))
     1
@@ -67,9 +67,7 @@ def build_steps(values: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
 
 
 def _build(key: str, value: Any) -> Callable[[Any], Any]:
-    make: Any = getattr(operators, STEPS[key].operator, None)
-    if make is None:
-        raise OptionError(key, f"needs the operator {STEPS[key].operator!r}, which is not installed: remove the key")
+    make: Any = getattr(operators, STEPS[key].operator)
     try:
         built: Callable[[Any], Any] = value.build(make) if isinstance(value, StepOptions) else make(value)
     except (RxAlertsError, ValueError, TypeError) as error:
