@@ -12,6 +12,7 @@ from typing import Any
 
 from rxalerts import jsonvalues
 from rxalerts.alert import Alert
+from rxalerts.escapes import is_escaped
 from rxalerts.format import Formatted, escape
 from rxalerts.record import strip_prefix
 
@@ -104,7 +105,9 @@ class Composer:
             # Outside of its strings JSON takes a blank for a newline; inside there is none.
             return body.translate(_JSON_BLANKS)
         line = body.decode("utf-8", "replace")
-        return escape(line if self.prefix else strip_prefix(line)).encode()
+        text = line if self.prefix else strip_prefix(line)
+        # Our own renderings are escaped where it is needed; what somebody else has formatted may not be.
+        return (text if is_escaped(text) and text.isprintable() else escape(text)).encode()
 
 
 def structured(alert: Alert, sd_id: str) -> str:
