@@ -61,7 +61,7 @@ def texts(name: str, value: Any) -> list[str]:
     """
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise TypeError(f"{name}={value!r}: must be a sequence of texts, not {type(value).__name__}")
-    listed: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    listed: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
     for item in listed:
         if not isinstance(item, str):
             raise TypeError(f"{name}: holds {item!r}: must be a sequence of texts")

@@ -28,7 +28,8 @@ def lazily(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]
     ('FileSink', True)
     """
     module = sys.modules[package]
-    source: str | None = module.__spec__.loader.get_source(package)  # type: ignore[union-attr]  # pyright: ignore
+    loader: Any = module.__spec__ and module.__spec__.loader
+    source: str | None = loader.get_source(package)
     if source is None:
         raise ImportError(f"{package}: its names are listed in its source, which is not there: install the .py files")
     index = _index(source)

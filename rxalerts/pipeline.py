@@ -302,7 +302,7 @@ def _take_lists(ends: Sequence[Sink[Any]]) -> bool:
 
     A sink at several ends would get one route's alerts of a list after those of another, out of their order.
     """
-    ours = all(getattr(sink.on_next, "__func__", None) is Sink.on_next for sink in ends)
+    ours = all(getattr(sink.on_next, "__func__", None) is Sink[Any].on_next for sink in ends)
     return ours and len(set(ends)) == len(ends)
 
 

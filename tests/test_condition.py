@@ -337,7 +337,7 @@ def test_condition_is_a_value() -> None:
     assert condition.text == "m and proc.name in l"
     assert condition.test(ALERT)
     with pytest.raises(AttributeError):
-        condition.other = 1  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        condition.other = 1  # type: ignore[attr-defined]
 
 
 Names = dict[str, Any]
@@ -530,7 +530,7 @@ def test_cheap_checks_run_first() -> None:
 def test_names_are_copied(names: dict[str, dict[str, Sequence[str]]]) -> None:
     """A condition keeps its own copy of lists and macros."""
     text = "rule in a" if "lists" in names else "a"
-    condition = Condition(text, names.get("lists", {}), names.get("macros", {}))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    condition = Condition(text, names.get("lists", {}), names.get("macros", {}))  # type: ignore[arg-type]
     for values in names.values():
         values.clear()
     assert pickle.loads(pickle.dumps(condition)).text == text

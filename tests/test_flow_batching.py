@@ -115,7 +115,8 @@ def test_none_in_a_list_ends_its_route() -> None:
     """As it does when it comes alone: what came before is delivered, the report says why the rest is not."""
     items: list[Any] = [alert(0), None, alert(1)]
     results: list[tuple[list[int], tuple[str, ...], int]] = []
-    for feed in (list, iter):
+    feeds: list[Feed] = [list, iter]
+    for feed in feeds:
         sink: CollectSink[Any] = CollectSink()
         report = run(feed(items), sink)
         results.append((numbers(sink), report.errors, report.lost))

@@ -122,7 +122,7 @@ def test_switches() -> None:
         ("include_output_fields", "output_fields"),
     ):
         for style in ("falco", "classic"):
-            form = Format(json=True, style=style, **{switch: False})  # pyright: ignore[reportArgumentType]
+            form = Format(json=True, style=style, **{switch: False})
             assert sorted(json.loads(form.render(alert))) == sorted(set(keys) - {key})
     assert json.loads(alert.to_json(include_message=True))["message"] == "m (a=b)"
     assert list(json.loads(alert.to_json(include_message=True))) == sorted([*keys, "message"])

@@ -34,7 +34,7 @@ def test_info_is_informational() -> None:
 def test_parse_names_the_choices(value: object) -> None:
     """Whatever else comes is a ValueError that lists what is possible."""
     with pytest.raises(ValueError, match=r"must be one of emergency, .*, debug, or a number from 0 to 7"):
-        Priority.parse(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        Priority.parse(value)  # type: ignore[arg-type]
 
 
 def test_order_format_and_pickle() -> None:

@@ -119,6 +119,14 @@ def test_cuts_make_no_difference(data: bytes, max_record: int, draw: st.DataObje
         assert decode(data, cuts, max_record)[:2] == whole[:2]
 
 
+@pytest.mark.parametrize("between", [b"", b",", b", ", b"]", b"\x1e", b"\r", b"    ", b" ,  \t"])
+def test_an_object_that_has_ended_does_not_wait_for_its_line(between: bytes) -> None:
+    """Whatever may stand between two of them follows it: an array that is written bit by bit need have no newlines."""
+    one = b'{"rule":"r","priority":"Error","time":"2024-01-01T00:00:00Z"}' + between
+    decoder = Decoder()
+    assert [len(decoder.feed(one)) for _ in range(3)] == [1, 1, 1]
+
+
 @given(INPUTS)
 @settings(max_examples=200, deadline=None)
 def test_reading_can_go_on_at_each_end(data: bytes) -> None:

@@ -55,7 +55,7 @@ def children() -> set[int]:
 
 
 @pytest.fixture(autouse=True)
-def _no_zombies() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+def _no_zombies() -> Iterator[None]:
     """No test leaves a child behind, dead or alive."""
     before = children()
     yield
@@ -69,7 +69,7 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _log_level(caplog: pytest.LogCaptureFixture) -> None:  # pyright: ignore[reportUnusedFunction]
+def _log_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "rxalerts")
 
 

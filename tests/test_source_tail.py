@@ -260,7 +260,7 @@ def test_a_crash_before_the_first_delivery_loses_nothing(start: str, log: Path, 
     """Where reading began is saved at once: what was written then is found though it was rotated away meanwhile."""
     append(log, range(3))
     stuck = FileSink(tmp_path / "no" / "such" / "folder" / "out")
-    pipeline = Pipeline(tail(log, state=tmp_path / "state", start=start, poll=0.01), stuck).start()  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    pipeline = Pipeline(tail(log, state=tmp_path / "state", start=start, poll=0.01), stuck).start()  # type: ignore[arg-type]
     eventually((tmp_path / "state").exists)
     append(log, range(3, 6))
     eventually(lambda: stuck.stats().retried > 0)

@@ -25,9 +25,12 @@ class IterableSource(Source[T]):
         if not isinstance(items, list | tuple):
             emitter.emit_all(self._counted())
             return
-        # All of them are at hand already.
-        for start in range(0, len(items), _RUN):
-            self._stats.read += emitter.emit_batch(items[start : start + _RUN])
+        # All of them are at hand already; a list may grow meanwhile.
+        start = 0
+        while start < len(items) and not emitter.stopped.is_set():
+            emitted = emitter.emit_batch(items[start : start + _RUN])
+            self._stats.read += emitted
+            start += emitted
 
     def _counted(self) -> Iterator[T]:
         for item in self._items:

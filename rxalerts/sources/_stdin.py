@@ -42,7 +42,7 @@ class StdinSource(Source[Alert]):
         return sys.stdin.fileno() if self._fd is None else self._fd
 
     def produce(self, emitter: Emitter[Alert]) -> None:
-        if self._fd is None and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        if self._fd is None and sys.stdin is None:
             # Closed by whoever started us; its number may be that of something else by now.
             raise SourceError("standard input is closed: give it alerts, or name another source")
         fd = self.fd

@@ -29,7 +29,8 @@ MAX_RECORD = 1 << 20
 """The longest record that is taken, in bytes, unless said otherwise."""
 
 # What may stand between the elements of a JSON array or sequence (RFC 7464); skipped before an object only.
-_BETWEEN = re.compile(rb"[\s\x1e,\[\]]*")
+_SEPARATORS = b" \t\n\r\v\f\x1e,[]"
+_BETWEEN = re.compile(rb"[" + re.escape(_SEPARATORS) + rb"]*")
 _NEWLINES = re.compile(rb"[\r\n]*")
 _BRACE = ord("{")
 _NEWLINE = ord("\n")
@@ -269,8 +270,8 @@ class Decoder(Lines):
 
 
 def _may_end(data: bytes) -> bool:
-    """Tell whether an object may end where these bytes do."""
-    return data[-4:].rstrip().endswith(b"}")
+    """Tell whether an object may end where these bytes do, but for what stands between two of them."""
+    return data[-64:].rstrip(_SEPARATORS).endswith(b"}")
 
 
 def _is_collected(value: dict[str, Any]) -> bool:
