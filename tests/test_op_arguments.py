@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,13 +81,13 @@ def test_a_stranger_in_the_stream_costs_itself_only(item: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "operator"),
     [
-        ("tally", lambda on_fault: operators.tally(5, on_fault=on_fault)),
-        ("set_priority", lambda on_fault: operators.set_priority("rule = a", "debug", on_fault=on_fault)),
+        ("tally", partial(operators.tally, 5)),
+        ("set_priority", partial(operators.set_priority, "rule = a", "debug")),
     ],
 )
 def test_rendered_alerts_are_told_where_the_operator_belongs(name: str, operator: Any) -> None:
     """Behind to_json() an operator that looks into alerts says in its dead letters that it has to stand before it."""
     letters: list[DeadLetter] = []
     stream: Any = reactivex.of(Alert("a")).pipe(operators.to_json())
-    stream.pipe(operator(letters.append)).subscribe()
+    stream.pipe(operator(on_fault=letters.append)).subscribe()
     assert f"{name} takes alerts, not Formatted: put it before to_json() or to_text()" in letters[0].detail
