@@ -46,6 +46,9 @@ _STALE = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENOTCONN)
 _SAVE = 0.1
 SAVE_COUNT = 1000
 
+# So many places of unfinished alerts are kept; beyond that fewer of them, and what is saved is not as close.
+MAX_PLACES = 1 << 15
+
 
 class _Run:
     """What one run of the source works with."""
@@ -303,6 +306,8 @@ class TailSource(Source[Alert]):
             stats.read += 1
             if self._mark is not None and base is not None:
                 self._places.append((run.emitter.seq + 1, moved(base, start + end)))
+                if len(self._places) > MAX_PLACES:
+                    self._thin_out()
             yield piece
             self._checkpoint()
 
@@ -317,6 +322,12 @@ class TailSource(Source[Alert]):
     def _checkpoint(self) -> None:
         if self._mark is not None and time.monotonic() - self._saved_at >= _SAVE:
             self.finished()
+
+    def _thin_out(self) -> None:
+        """Forget every other place but the latest: one that is stuck holds them all back, for as long as it likes."""
+        with self._save_lock:
+            places = list(self._places)
+            self._places = deque(places[(len(places) - 1) % 2 :: 2])
 
     def finished(self) -> None:
         """Save the place up to which every sink is done."""
