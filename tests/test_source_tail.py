@@ -402,7 +402,7 @@ def test_a_stuck_sink_that_drops_does_not_make_memory_grow(
     sink.release()
     pipeline.stop()
     pipeline.wait()
-    place = load_state(state)
+    place = load_state(str(state))
     assert place is not None and place.offset == log.stat().st_size
 
 
