@@ -22,7 +22,7 @@ from rxalerts.sinks import CollectSink, FileSink
 from rxalerts.sources import _tail_position, tail
 from rxalerts.sources._tail_files import place_in
 from rxalerts.sources._tail_position import load_state, save_state
-from rxalerts.testing import eventually
+from rxalerts.testing import RecordingSink, eventually
 
 
 def line(number: int) -> bytes:
@@ -385,6 +385,27 @@ def test_a_state_that_cannot_be_saved_is_told_once(
         threading.Event().wait(0.11)
     following.stop()
     assert caplog.text.count("trying again") == 1
+
+
+def test_a_stuck_sink_that_drops_does_not_make_memory_grow(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much passes it, few places are kept until it is done; then the position is that of the last alert."""
+    monkeypatch.setattr(_tail_position, "MAX_PLACES", 50)
+    state = tmp_path / "state"
+    sink: RecordingSink[Alert] = RecordingSink(capacity=4, on_full="drop_oldest")
+    sink.block()
+    source = tail(log, state=state, poll=0.01)
+    pipeline = Pipeline(source, sink).start()
+    append(log, range(1000))
+    eventually(lambda: source.stats().read == 1000)
+    position = source._position  # pyright: ignore[reportPrivateUsage]
+    assert position is not None and position.places <= 50
+    sink.release()
+    pipeline.stop()
+    pipeline.wait()
+    place = load_state(str(state))
+    assert place is not None and place.offset == log.stat().st_size
 
 
 def test_what_was_not_delivered_is_not_committed(log: Path, tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ log = logging.getLogger("rxalerts")
 _SAVE = 0.1
 SAVE_COUNT = 1000
 
+# So many places of unfinished alerts are kept; beyond that fewer of them, and what is saved is not as close.
+MAX_PLACES = 1 << 15
+
 
 class Position:
     """The saved position of a tail: the place up to which every sink is done.
@@ -57,6 +60,16 @@ class Position:
     def note(self, seq: int, place: Place) -> None:
         """Note which place is reached when emission `seq` is finished."""
         self._places.append((seq, place))
+        if len(self._places) > MAX_PLACES:
+            # One that is stuck holds them all back, for as long as it likes: every other one is forgotten.
+            with self._lock:
+                places = list(self._places)
+                self._places = deque(places[(len(places) - 1) % 2 :: 2])
+
+    @property
+    def places(self) -> int:
+        """How many places of unfinished alerts are remembered."""
+        return len(self._places)
 
     def checkpoint(self) -> None:
         """Save it from time to time; called after each alert, and when there is none."""
