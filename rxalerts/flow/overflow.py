@@ -73,19 +73,25 @@ class Losses:
     def overflow(self, count: int = 1, now: float | None = None) -> None:
         """Count what a policy dropped, `now` if somebody has looked at the clock already."""
         self._overflowed += count
-        self._last = now = self._clock() if now is None else now
+        self._lose(count, self._clock() if now is None else now)
+
+    def _lose(self, count: int, now: float) -> None:
+        self._last = now
         if not self.spell:
             self._first = now
             self._shift = time.time() - now
         self.spell += count
 
     def add(self, reason: str, count: int = 1) -> None:
-        """Count what was dropped for any reason."""
-        if count:
+        """Count what was dropped for any reason; what a reader left `unread` is no loss, and begins no spell."""
+        if not count:
+            return
+        if reason == "overflow":
             self.overflow(count)
-            if reason != "overflow":
-                self._overflowed -= count
-                self._others[reason] = self._others.get(reason, 0) + count
+            return
+        self._others[reason] = self._others.get(reason, 0) + count
+        if reason != "unread":
+            self._lose(count, self._clock())
 
     def end(self) -> Loss:
         """End the spell and return it."""
