@@ -22,7 +22,7 @@ from typing import Any, Literal, cast
 import msgspec
 from msgspec import UNSET
 
-from rxalerts import jsonvalues
+from rxalerts import format, jsonvalues
 from rxalerts.display import html_of
 from rxalerts.errors import AlertError
 from rxalerts.format import JSON, cached_format
@@ -415,3 +415,8 @@ def _extra(value: Any) -> dict[str, Any] | None:
     if known:
         raise AlertError(f"{', '.join(sorted(known))}: give it by its own name", key="extra")
     return extra or None
+
+
+# `Formatted` has an alert, and an alert is rendered by what makes a `Formatted`: only here both are known to those who
+# look at annotations at run time, as documentation and editors do.
+setattr(format, "Alert", Alert)  # noqa: B010 - type checkers know it

@@ -1,10 +1,11 @@
 """Alerts are written byte for byte as Falco writes them."""
 
+import inspect
 import json
 import pickle
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -256,3 +257,9 @@ def test_what_is_no_alert_is_named(thing: Any) -> None:
     """A list that `buffer` made, handed to a sink, says that it is a list."""
     with pytest.raises(TypeError, match=f"a {type(thing).__name__} is no alert and cannot be rendered: "):
         JSON.render(thing)
+
+
+def test_annotations_can_be_looked_at() -> None:
+    """Documentation and editors do it at run time."""
+    assert get_type_hints(Formatted)["alert"] is Alert
+    assert list(inspect.signature(Formatted).parameters) == ["alert", "data", "content_type"]
