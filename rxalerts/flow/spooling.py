@@ -14,7 +14,7 @@ from rxalerts.errors import AlertError, SinkError
 from rxalerts.flow.database import is_damage
 from rxalerts.flow.mailbox import Entry, Mailbox
 from rxalerts.flow.overflow import Overflow
-from rxalerts.flow.rows import as_item, as_row
+from rxalerts.flow.rows import as_item, as_rows
 from rxalerts.flow.scope import Mark
 from rxalerts.flow.spool import Row, Spool
 from rxalerts.flow.spoolstatus import StatusFile
@@ -275,14 +275,14 @@ class Spooling(Mailbox):
         entries = list(self._group)
         first = self._spool.last_id + 1
         now = time.time()
-        rows = [as_row(number, entry[0], now) for number, entry in enumerate(entries, first)]
+        rows, sizes = as_rows(first, [entry[0] for entry in entries], now)
         done, failures = list(self._done), list(self._failures)
         known = self._known
         freed = {row_id: known[row_id][0] if row_id in known else 0 for row_id in done}
         if self._doomed:
             freed |= self._doomed
         room = self._max_bytes - self._spool.bytes + sum(freed.values())
-        size = sum(row.size for row in rows)
+        size = sum(sizes)
         refused: set[int] = set()
         self._waiting = False
         if self._spool.bytes < self._max_bytes // 2:
@@ -304,7 +304,8 @@ class Spooling(Mailbox):
                 self._complain("the file system is nearly full")
         written = [row for row in rows if row.id not in refused] if refused else rows
         if written or freed or failures:
-            self._spool.commit(written, freed, failures)
+            added = None if refused else sum(sizes[: len(rows)])
+            self._spool.commit(written, freed, failures, size=added)
         for _ in done:
             row_id = self._done.popleft()
             known.pop(row_id, None)
@@ -316,7 +317,7 @@ class Spooling(Mailbox):
         for _ in failures:
             self._failures.popleft()
         self._doomed = {}
-        self._written(rows, entries, refused)
+        self._written(rows, sizes, entries, refused)
         return not self._waiting or bool(freed)
 
     @staticmethod
@@ -361,7 +362,7 @@ class Spooling(Mailbox):
         if mark is not None:
             mark.release(seq)
 
-    def _written(self, rows: list[Row], entries: list[Entry], refused: set[int]) -> None:
+    def _written(self, rows: list[Row], sizes: list[int], entries: list[Entry], refused: set[int]) -> None:
         if not rows:
             return
         del self._group[: len(entries)]
@@ -371,6 +372,12 @@ class Spooling(Mailbox):
         room = self.capacity - self._depth()
         released: list[tuple[Mark, int]] = []
         ready: list[tuple[Any, int]] = []
+        if straight and room >= len(rows) and not refused and not any([entry[3] for entry in entries]):
+            # As below, for what nobody waits for and all of which finds room.
+            self._known.update({row.id: (size, None, 0) for row, size in zip(rows, sizes, strict=False)})
+            self._hand_on([(entry[0], row.id) for row, entry in zip(rows, entries, strict=True)])
+            self._front.settle(entries)
+            return
         for row, (item, _, seq, mark) in zip(rows, entries, strict=True):
             if row.id in refused:
                 self._evicted += 1
