@@ -49,10 +49,10 @@ def stall(sink: Sink[Any], monkeypatch: pytest.MonkeyPatch) -> Callable[[], None
     real, full = spool.commit, threading.Event()
     full.set()
 
-    def commit(*arguments: Any) -> None:
+    def commit(*arguments: Any, size: int | None = None) -> None:
         if full.is_set():
             raise error
-        real(*arguments)
+        real(*arguments, size=size)
 
     monkeypatch.setattr(spool, "commit", commit)
     return full.clear
