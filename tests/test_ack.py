@@ -49,10 +49,10 @@ def stall(sink: Sink[Any], monkeypatch: pytest.MonkeyPatch) -> Callable[[], None
     real, full = spool.commit, threading.Event()
     full.set()
 
-    def commit(*arguments: Any, size: int | None = None) -> None:
+    def commit(*arguments: Any) -> None:
         if full.is_set():
             raise error
-        real(*arguments, size=size)
+        real(*arguments)
 
     monkeypatch.setattr(spool, "commit", commit)
     return full.clear

@@ -97,10 +97,10 @@ def test_no_more_than_two_batches_come_again(tmp_path: Path, monkeypatch: pytest
     spool = mailbox_of(sink)._spool  # pyright: ignore[reportPrivateUsage]
     real, free = spool.commit, threading.Event()
 
-    def commit(rows: Any, deleted: Any, failed: Any = (), *, size: int | None = None) -> None:
+    def commit(rows: Any, deleted: Any, failed: Any = ()) -> None:
         if deleted:
             assert free.wait(20)
-        real(rows, deleted, failed, size=size)
+        real(rows, deleted, failed)
 
     monkeypatch.setattr(spool, "commit", commit)
     send(sink, map(alert, range(100)))

@@ -171,12 +171,7 @@ class Spool:
         return {row.id for row in saved}
 
     def commit(
-        self,
-        rows: Sequence[Row],
-        deleted: Mapping[int, int],
-        failed: Iterable[tuple[int, float]] = (),
-        *,
-        size: int | None = None,
+        self, rows: Sequence[Row], deleted: Mapping[int, int], failed: Iterable[tuple[int, float]] = ()
     ) -> None:
         """Write new rows, delete finished ones and note failed attempts, all or nothing.
 
@@ -184,12 +179,10 @@ class Spool:
             rows: with ids above `last_id`, ascending.
             deleted: ids of rows that were delivered or given up, each with its size.
             failed: ids of rows whose attempt failed, and when the next one is due (epoch seconds).
-            size: the sizes of `rows` in sum, from whoever knows it already.
         Raises sqlite3.Error when nothing of it was done, for example because the disk is full.
         """
         connection = self._connection
-        added = sum(row.size for row in rows) if size is None else size
-        count, size = self.count + len(rows), self.bytes + added - sum(deleted.values())
+        count, size = self.count + len(rows), self.bytes + sum(row.size for row in rows) - sum(deleted.values())
         last_id = max(rows[-1].id, self.last_id) if rows else self.last_id
         self.transactions += 1
         try:

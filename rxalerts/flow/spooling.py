@@ -304,8 +304,7 @@ class Spooling(Mailbox):
                 self._complain("the file system is nearly full")
         written = [row for row in rows if row.id not in refused] if refused else rows
         if written or freed or failures:
-            added = None if refused else sum(sizes[: len(rows)])
-            self._spool.commit(written, freed, failures, size=added)
+            self._spool.commit(written, freed, failures)
         for _ in done:
             row_id = self._done.popleft()
             known.pop(row_id, None)
