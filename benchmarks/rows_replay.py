@@ -42,7 +42,7 @@ def pace_1(bench: Bench) -> float:
 
 @row("the same, drift at the end", "ms", at_most=2)
 def drift_1(bench: Bench) -> float:
-    """The last alert against the first."""
+    """The last hundred alerts against the first hundred."""
     return pace(bench, "1", "drift")
 
 
@@ -54,7 +54,7 @@ def pace_10(bench: Bench) -> float:
 
 @row("the same, drift at the end", "ms", at_most=2)
 def drift_10(bench: Bench) -> float:
-    """The last alert against the first."""
+    """The last hundred alerts against the first hundred."""
     return pace(bench, "10", "drift")
 
 
