@@ -4,14 +4,18 @@ import contextlib
 import logging
 import os
 import random
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rxalerts.errors import SinkError
 from rxalerts.flow import spool as module
@@ -57,6 +61,64 @@ def test_rows_come_back_as_they_were(path: Path) -> None:
     assert spool.bytes == sum(row.size for row in written)
     assert [number_of(as_item(row)) for row in spool.load(4, 2)] == [5, 6]
     spool.close()
+
+
+_KINDS = st.tuples(
+    st.integers(0, 7),
+    st.sampled_from([1.5, 2.25]),
+    st.sampled_from([0, 0, 0, 3]),
+    st.binary(min_size=1, max_size=40),
+    st.sampled_from([None, None, None, b"", b"text"]),
+    st.sampled_from([None, None, None, "text/plain"]),
+)
+
+
+@given(kinds=st.lists(_KINDS, max_size=12), alike=st.booleans(), gap=st.integers(0, 12), many=st.integers(1, 5))
+@settings(deadline=None, max_examples=100)
+def test_rows_of_any_kind_and_mixture_are_kept(
+    kinds: list[tuple[int, float, int, bytes, bytes | None, str | None]], alike: bool, gap: int, many: int
+) -> None:
+    """However rows differ, in whatever portions they are written, and without SQLite's JSON: they come back equal."""
+    if alike:
+        kinds = [(kind[0], *kinds[0][1:3], kind[3], *kinds[0][4:]) for kind in kinds]
+    written = [Row(number + (number > gap), *kind) for number, kind in enumerate(kinds, 1)]
+    for has_json, limit in ((True, 1 << 24), (True, 20), (False, 1 << 24)):
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_MANY", many)
+            patch.setattr(module, "_MANY_BYTES", limit)
+            patch.setattr(module, "_HAS_JSON", has_json)
+            spool = Spool(f"{folder}/a.spool")
+            spool.commit(written, {})
+            assert spool.load(0, 100) == written
+            spool.close()
+
+
+@pytest.mark.parametrize("gone", ["", "-wal"])
+@pytest.mark.parametrize("page_size", [4096, 8192])
+def test_a_spool_that_loses_a_file_is_written_anew(path: Path, gone: str, page_size: int) -> None:
+    """One of its files is removed while in use, of whatever version it was: it is put back with all that it holds."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA page_size = {page_size}")
+        connection.execute("VACUUM")
+    connection.close()
+    written = fill(path, range(1, 11))
+    spool = Spool(str(path))
+    assert spool.in_place
+    Path(f"{path}{gone}").unlink()
+    assert not spool.in_place
+    spool.restore()
+    assert spool.in_place and spool.load(0, 100) == written
+    more = rows(range(11, 21))
+    spool.commit(more, {1: written[0].size})
+    copy = path.parent / "after-a-crash.spool"
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+    spool.close()
+    for each in (path, copy):
+        again = Spool(str(each))
+        assert again.load(0, 100) == [*written[1:], *more]
+        again.close()
 
 
 def test_deleting_keeps_the_counts(path: Path) -> None:
@@ -263,7 +325,7 @@ def test_a_truncated_file_is_salvaged(path: Path, caplog: pytest.LogCaptureFixtu
         found = spool.load(0, 10_000)
         assert sum(written[row.id] != row for row in found) <= 2
         assert spool.count == len(found)
-    assert len(found) > 2000 * keep * 0.8
+    assert len(found) > 2000 * keep * 0.75
     assert "were saved from it" in caplog.text
 
 

@@ -14,8 +14,10 @@ import sqlite3
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
+
+from msgspec.json import encode
 
 from rxalerts.errors import SinkError
 from rxalerts.flow.database import Lock, connect, is_damage, salvage, same_file, set_aside
@@ -40,7 +42,10 @@ MIGRATIONS: list[str] = [
     """,
 ]
 
-# Checkpoints fold the log back into the file, every 16 MB; without a limit it would stay as large as it ever was.
+# Alerts of half a KiB and more waste less of such a page than of a usual one, and there are fewer to copy.
+_PAGE_SIZE = 8192
+
+# Checkpoints fold the log back into the file, every 32 MB; without a limit it would stay as large as it ever was.
 _PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -115,15 +120,16 @@ class Spool:
                     return self._connection
             raise SinkError(f"{self.path}: cannot be opened: {error}; is there space, and is it ours?") from error
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = connect(self.path, MIGRATIONS, f"{_COLUMNS} ORDER BY id LIMIT 1", pragmas=_PRAGMAS)
-        self._status = os.stat(self.path)
+    def _connect(self, page_size: int = _PAGE_SIZE) -> sqlite3.Connection:
+        pragmas = (f"page_size = {page_size}", *_PRAGMAS)
+        connection = connect(self.path, MIGRATIONS, f"{_COLUMNS} ORDER BY id LIMIT 1", pragmas=pragmas)
+        self._places = {name: os.stat(name) for name in (self.path, f"{self.path}-wal") if os.path.exists(name)}
         return connection
 
     @property
     def in_place(self) -> bool:
         """Whether the file is where it was: one that was removed is gone with this process, and nobody would know."""
-        return same_file(self.path, self._status)
+        return all(same_file(name, status) for name, status in self._places.items())
 
     def restore(self) -> None:
         """Put a file with all that ours holds in the place that it was taken from; what is there now is set aside.
@@ -133,15 +139,20 @@ class Spool:
         if not self._lock.in_place:
             removed, self._lock = self._lock, Lock(lock_path(self.path))
             removed.close()
-        status = self._status
+        places = self._places
         if os.path.lexists(self.path):
             log.error("%s: is not what it was: set aside as %s", self.path, set_aside(self.path))
-        connection = self._connect()
+        for rest in (f"{self.path}-wal", f"{self.path}-shm"):
+            # Ours, which the new file must not share.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(rest)
+        # The copy of a file that an earlier version made has its pages.
+        connection = self._connect(self._connection.execute("PRAGMA page_size").fetchone()[0])
         try:
             self._connection.backup(connection)
         except BaseException:
             connection.close()
-            self._status = status
+            self._places = places
             raise
         self._connection.close()
         self._connection = connection
@@ -187,10 +198,8 @@ class Spool:
         self.transactions += 1
         try:
             connection.execute("BEGIN IMMEDIATE")
-            many = len(rows) - len(rows) % _MANY
-            for start in range(0, many, _MANY):
-                connection.execute(_INSERT_MANY, list(chain.from_iterable(rows[start : start + _MANY])))
-            connection.executemany(_INSERT, rows[many:])
+            for start in range(0, len(rows), _MANY):
+                _insert(connection, rows[start : start + _MANY])
             for first, last in ranges(deleted):
                 count -= connection.execute("DELETE FROM alerts WHERE id BETWEEN ? AND ?", (first, last)).rowcount
             connection.executemany(
@@ -301,10 +310,30 @@ _COLUMNS = f"SELECT {_NAMES} FROM alerts"
 _SELECT = f"{_COLUMNS} WHERE id > ? ORDER BY id LIMIT ?"
 _INSERT = f"INSERT INTO alerts ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
-# sqlite3 lets go of the interpreter's lock for each step of a statement, and gets it back when another thread is
-# willing: so many rows at a step, where there are many.
-_MANY = 100
-_INSERT_MANY = _INSERT + ", (?, ?, ?, ?, ?, ?, ?)" * (_MANY - 1)
+# The same for rows that differ in nothing but their alert and its priority, as most do, in one step: while SQLite takes
+# them apart, the interpreter's lock is free. Each number holds where an alert begins, its size and its priority.
+_INSERT_ALIKE = f"""INSERT INTO alerts ({_NAMES}) SELECT
+?1 + key, value & 7, ?2, ?3, substr(?4, (value >> 28) + 1, value >> 3 & 0x1ffffff), ?5, ?6 FROM json_each(?7)"""
+
+# So many rows, and so many bytes, at a step: the places and sizes fit into their bits.
+_MANY = 1000
+_MANY_BYTES = 1 << 24
+
+# Part of every SQLite from then on.
+_HAS_JSON = sqlite3.sqlite_version_info >= (3, 38)
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    ids, priorities, times, attempts, alerts, data, types = zip(*rows, strict=True)
+    sizes = [len(alert) for alert in alerts]
+    alike = ids[-1] - ids[0] == len(rows) - 1 and len({*zip(times, attempts, data, types, strict=True)}) == 1
+    if not (alike and _HAS_JSON and sum(sizes) <= _MANY_BYTES):
+        connection.executemany(_INSERT, rows)
+        return
+    places = zip(accumulate(sizes, initial=0), sizes, priorities, strict=False)
+    numbers = encode([begin << 28 | size << 3 | priority for begin, size, priority in places]).decode()
+    same = (times[0], attempts[0], b"".join(alerts), data[0], types[0])
+    connection.execute(_INSERT_ALIKE, (ids[0], *same, numbers))
 
 
 _LAST = ("SELECT last_id FROM totals", "SELECT id FROM alerts ORDER BY id DESC LIMIT 1", "SELECT max(id) FROM alerts")
