@@ -19,6 +19,13 @@ WAITABLE = Overflow.BLOCK
 
 
 @dataclass(frozen=True)
+class Listener:
+    """An audience that hears of every drop, or not."""
+
+    observed: bool
+
+
+@dataclass(frozen=True)
 class Item:
     """Something with a priority, and a number that tells it from the others."""
 
@@ -210,7 +217,7 @@ TestMailboxModel = MailboxMachine.TestCase
 def test_only_the_first_drop_of_a_spell_is_told_where_nobody_listens(heard: bool) -> None:
     """All are counted; who wants to hear of each does, whether they come alone or together."""
     told: list[int] = []
-    box = Mailbox(4, Overflow.DROP_OLDEST, on_drop=lambda item, _: told.append(item), heard=lambda: heard)
+    box = Mailbox(4, Overflow.DROP_OLDEST, on_drop=lambda item, _: told.append(item), audience=Listener(heard))
     box.offer_all([0, 1, 2, 3])
     for number in range(4, 8):
         box.offer(number)

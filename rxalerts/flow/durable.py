@@ -153,6 +153,7 @@ class DurableMailbox(Spooling):
     def discard(self, reason: str) -> int:
         """Leave what waits on disk, for the next start; returns 0, because nothing is lost."""
         with self._lock:
+            self._entered -= len(self._queue)
             self._queue.clear()
         return 0
 
@@ -195,7 +196,7 @@ class DurableMailbox(Spooling):
     @property
     def left(self) -> int:
         """How many of them have left: delivered, rejected or dropped."""
-        return self._left + self._evicted + self._front.left - self._committed
+        return self._entered - self._depth() + self._evicted + self._front.left - self._committed
 
     @property
     def refused(self) -> int:

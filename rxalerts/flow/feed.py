@@ -21,7 +21,8 @@ class Feed(Generic[T]):
 
     def __init__(self) -> None:
         self.observed = False
-        """Whether anybody has subscribed."""
+        """Whether anybody has subscribed, or values are kept."""
+        self._kept = False
         self._observers: list[ObserverBase[T]] = []
         self._lock = threading.RLock()
         self.observable: Observable[T] = reactivex.create(self._subscribe)
@@ -37,6 +38,10 @@ class Feed(Generic[T]):
                 except Exception:
                     log.exception("an observer of a sink's states or dead letters raised")
 
+    def keep(self) -> None:
+        """Note that each value is wanted, even when nobody has subscribed."""
+        self.observed = self._kept = True
+
     def _subscribe(self, observer: ObserverBase[T], _: SchedulerBase | None = None) -> DisposableBase:
         with self._lock:
             self._observers.append(observer)
@@ -46,6 +51,6 @@ class Feed(Generic[T]):
             with self._lock:
                 if observer in self._observers:
                     self._observers.remove(observer)
-                    self.observed = bool(self._observers)
+                    self.observed = self._kept or bool(self._observers)
 
         return Disposable(leave)

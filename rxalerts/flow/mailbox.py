@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from rxalerts.flow.batching import UNBOUNDED
 from rxalerts.flow.eviction import EvictionQueue
-from rxalerts.flow.overflow import Loss, Losses, Offer, Overflow
+from rxalerts.flow.overflow import EVERYBODY, Audience, Loss, Losses, Offer, Overflow
 from rxalerts.flow.scope import Mark
 
 # Looked up once: the hot path of every alert.
@@ -48,7 +48,7 @@ class Mailbox:
         patience: with BLOCK, seconds that a source waits before `then` applies; None: as long as it takes.
         then: the policy that applies when the patience is over.
         on_drop: called with (item, reason) for every item that is dropped, outside of the lock.
-        heard: whether anybody wants to hear of more than the first item of a spell of overflow; asked at each drop.
+        audience: tells whether anybody wants to hear of more than the first item of a spell of overflow.
         clock: monotonic seconds, for tests.
 
     >>> box = Mailbox(capacity=2, on_full=Overflow.DROP_OLDEST)
@@ -67,7 +67,7 @@ class Mailbox:
         patience: float | None = None,
         then: Overflow = Overflow.DROP_NEWEST,
         on_drop: Callable[[Any, str], None] | None = None,
-        heard: Callable[[], bool] = lambda: True,
+        audience: Audience = EVERYBODY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.capacity = 1 if on_full is Overflow.LATEST else capacity
@@ -75,7 +75,7 @@ class Mailbox:
         self._patience = patience
         self._then = then
         self._on_drop = on_drop
-        self._heard = heard
+        self._audience = audience
         self._clock = clock
         self._lock = threading.Lock()
         lowest = Overflow.DROP_LOWEST in (on_full, then)
@@ -99,7 +99,6 @@ class Mailbox:
         self._losses = Losses(clock)
         self._told = -math.inf
         self._entered = 0
-        self._left = 0
         self._first_in_hand = 1
 
     # -- the producers' end ---------------------------------------------------------------------------------
@@ -112,7 +111,7 @@ class Mailbox:
             seq, mark: the emission it belongs to, see `rxalerts.flow.scope`.
             may_wait: with BLOCK and no room: answer FULL, so that the producer can wait, instead of pressing.
         """
-        outcome, evicted = _ACCEPTED, None
+        outcome, evicted, quiet = _ACCEPTED, None, False
         with self._lock:
             queue = self._queue
             # The two hot paths are written out: when all is well, and under overload, the worst time to be slow.
@@ -122,9 +121,12 @@ class Mailbox:
                     mark = self._held(mark, seq)
                 queue.append((item, self._clock(), seq, mark))
             elif self._sheds and self._room and len(queue):
-                outcome, evicted = _REPLACED, queue.popleft()
-                self._left += 1
-                self._losses.overflow(1, now := self._clock())
+                outcome, evicted, losses = _REPLACED, queue.popleft(), self._losses
+                quiet = losses.going and evicted[3] is None and not self._audience.observed
+                losses.overflowed += 1
+                losses.last = now = self._clock()
+                if not losses.going:
+                    losses.begin(now)
                 self._entered += 1
                 if mark is not None:
                     mark = self._held(mark, seq)
@@ -136,7 +138,7 @@ class Mailbox:
                 waker = self._wake()
         if waker is not None:
             waker()
-        if outcome is not _ACCEPTED and self._is_told(evicted):
+        if outcome is not _ACCEPTED and not quiet:
             self._report(outcome, item, evicted)
         return outcome
 
@@ -150,10 +152,11 @@ class Mailbox:
             queue, spare = self._fifo, self._room - self._in_hand - len(items)
             fits = queue is not None and len(queue) <= spare
             shed: list[Entry] = []
+            quiet = False
             waker: Callable[[], None] | None = None
             if not fits and self._sheds and queue is not None and self._room and spare >= 0:
                 shed = [queue.popleft() for _ in range(len(queue) - spare)]
-                self._left += len(shed)
+                quiet = self._losses.going and not self._audience.observed
                 self._losses.overflow(len(shed))
                 fits = True
             if fits and queue is not None:
@@ -172,8 +175,7 @@ class Mailbox:
             return grave.pop() if grave else Offer.ACCEPTED
         if waker is not None:
             waker()
-        first = self._losses.spell <= len(shed)
-        for entry in shed if first or self._heard() else [entry for entry in shed if entry[3]]:
+        for entry in [entry for entry in shed if entry[3]] if quiet else shed:
             self._report(Offer.REPLACED, None, entry)
         return Offer.ACCEPTED
 
@@ -234,7 +236,6 @@ class Mailbox:
             self._losses.add("overflow")
             return Offer.DROPPED, None
         self._losses.add("overflow")
-        self._left += 1
         self._enter(item, seq, mark)
         return Offer.REPLACED, evicted
 
@@ -267,10 +268,6 @@ class Mailbox:
         """Count an item that was dropped elsewhere on behalf of this mailbox."""
         with self._lock:
             self._losses.add(reason)
-
-    def _is_told(self, evicted: Entry | None) -> bool:
-        """Whether a drop is reported: where nobody listens, only the first of a spell, or to whoever holds the mark."""
-        return self._losses.spell <= 1 or evicted is None or evicted[3] is not None or self._heard()
 
     def _report(self, outcome: Offer, item: Any, evicted: Entry | None) -> None:
         """Tell about a drop, outside of the lock."""
@@ -334,7 +331,6 @@ class Mailbox:
         """Make room: the consumer has no longer in its hands `entries`, which it had taken."""
         with self._lock:
             self._in_hand -= len(entries)
-            self._left += len(entries)
             if not self._in_hand:
                 self._oldest_in_hand = None
             waiters = self._relieved()
@@ -429,7 +425,6 @@ class Mailbox:
         """Drop everything that waits, under `reason`; returns how many."""
         with self._lock:
             entries = [self._queue.popleft() for _ in range(len(self._queue))]
-            self._left += len(entries)
             self._losses.add(reason, len(entries))
             waiters = self._relieved()
         for waiter in waiters:
@@ -460,7 +455,7 @@ class Mailbox:
         with self._lock:
             now = self._clock()
             soon = self._depth() > self._low or now - self._told < _SPELLS_APART
-            if not self._losses.spell or (soon and self._closed is None):
+            if not self._losses.going or (soon and self._closed is None):
                 return None
             self._told = now
             return self._losses.end()
@@ -490,7 +485,7 @@ class Mailbox:
         """Up to which of those that came in, in their order, none is inside any more, for whatever reason."""
         with self._lock:
             if not isinstance(self._queue, EvictionQueue):
-                return self._left
+                return self._entered - self._depth()
             # Evicted ones leave before their turn: only the oldest one that is still here tells.
             return (self._first_in_hand if self._in_hand else self._queue.first) - 1
 

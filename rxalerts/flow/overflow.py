@@ -6,6 +6,7 @@ import enum
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 
 class Overflow(enum.StrEnum):
@@ -50,6 +51,24 @@ class Loss:
     last: float
 
 
+class Audience(Protocol):
+    """Whoever may want to hear of dropped items."""
+
+    @property
+    def observed(self) -> bool:
+        """Whether anybody does; asked at each drop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Always:
+    observed: bool = True
+
+
+EVERYBODY: Audience = _Always()
+"""An audience that always listens."""
+
+
 class Losses:
     """Counts what was dropped, by reason, and keeps the spell of losses that is going on.
 
@@ -63,24 +82,32 @@ class Losses:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._overflowed = 0
         self._others: dict[str, int] = {}
-        self.spell = 0
-        """How many were lost in the spell that is going on; 0: none is."""
+        self._told = 0
         # Kept on the monotonic clock, told as the time of day.
-        self._first = self._last = self._shift = 0.0
+        self._first = self._shift = 0.0
+        self.going = False
+        """Whether a spell is going on."""
+        self.overflowed = 0
+        """How many a policy dropped."""
+        self.last = 0.0
+        """When the latest was lost."""
 
-    def overflow(self, count: int = 1, now: float | None = None) -> None:
-        """Count what a policy dropped, `now` if somebody has looked at the clock already."""
-        self._overflowed += count
-        self._lose(count, self._clock() if now is None else now)
+    def begin(self, now: float) -> None:
+        """Begin a spell."""
+        self.going = True
+        self._first = now
+        self._shift = time.time() - now
 
-    def _lose(self, count: int, now: float) -> None:
-        self._last = now
-        if not self.spell:
-            self._first = now
-            self._shift = time.time() - now
-        self.spell += count
+    def overflow(self, count: int = 1) -> None:
+        """Count what a policy dropped."""
+        self.overflowed += count
+        self._lose()
+
+    def _lose(self) -> None:
+        self.last = self._clock()
+        if not self.going:
+            self.begin(self.last)
 
     def add(self, reason: str, count: int = 1) -> None:
         """Count what was dropped for any reason; what a reader left `unread` is no loss, and begins no spell."""
@@ -91,21 +118,31 @@ class Losses:
             return
         self._others[reason] = self._others.get(reason, 0) + count
         if reason != "unread":
-            self._lose(count, self._clock())
+            self._lose()
+
+    @property
+    def _lost(self) -> int:
+        return self.overflowed + sum(self._others.values()) - self._others.get("unread", 0)
+
+    @property
+    def spell(self) -> int:
+        """How many were lost in the spell that is going on; 0: none is."""
+        return self._lost - self._told
 
     def end(self) -> Loss:
         """End the spell and return it."""
-        loss = Loss(self.spell, self._first + self._shift, self._last + self._shift)
-        self.spell = 0
+        loss = Loss(self.spell, self._first + self._shift, self.last + self._shift)
+        self._told = self._lost
+        self.going = False
         return loss
 
     @property
     def since(self) -> float | None:
         """When the spell began (epoch seconds)."""
         # Asked for at every drop: no more than two numbers are added.
-        return self._first + self._shift if self.spell else None
+        return self._first + self._shift if self.going else None
 
     @property
     def counts(self) -> dict[str, int]:
         """How many were dropped, by reason."""
-        return ({"overflow": self._overflowed} if self._overflowed else {}) | self._others
+        return ({"overflow": self.overflowed} if self.overflowed else {}) | self._others

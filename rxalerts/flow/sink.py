@@ -95,6 +95,8 @@ class Sink(SinkOptions, ObserverBase[T_contra]):
         except BaseException:
             self.mailbox.end(lambda: None)
             raise
+        if self._dead_box is not None:
+            self._dead.keep()
         self.supervisor = self._supervise()
 
     def _supervise(self) -> Supervisor:
@@ -156,7 +158,7 @@ class Sink(SinkOptions, ObserverBase[T_contra]):
                 patience=self.block_timeout,
                 then=Overflow(self.then),
                 on_drop=self._dropped,
-                heard=self._is_heard,
+                audience=self._dead,
                 clock=self._clock,
             )
         # SQLite (30 ms) is loaded only by those who need it.
@@ -539,14 +541,10 @@ class Sink(SinkOptions, ObserverBase[T_contra]):
         if reason == "overflow" and (since := self.mailbox.losing_since) != self._warned_loss:
             self._warned_loss = since
             log.warning("%s: full (%d alerts): dropping (%s)", self.name, self.capacity, self.on_full)
-        if self._is_heard():
+        if self._dead.observed:
             worker, now = self.supervisor, time.time()
             detail = worker.last_error or ""
             self._bury(DeadLetter(item, reason, detail, worker.failures, now, now - worker.failing_for), _nothing)
-
-    def _is_heard(self) -> bool:
-        """Whether dead letters go anywhere."""
-        return self._dead.observed or self._dead_box is not None
 
     def _bury(self, letter: DeadLetter, done: Callable[[], None]) -> None:
         self._dead.emit(letter)

@@ -339,6 +339,7 @@ class Spooling(Mailbox):
             victims = self._spool.victims(after, rows, over, lowest=lowest)
             stored = {row.id for row in victims if row.id < rows[0].id}
             window = [entry for entry in self._queue_items() if entry[3] is not self._rows or entry[2] not in stored]
+            self._entered -= len(self._queue) - len(window)
             self._queue.clear()
             for entry in window:
                 self._queue.append(entry)
