@@ -98,7 +98,7 @@ class Mailbox:
         self._sheds = on_full in (Overflow.DROP_OLDEST, Overflow.LATEST)
         self._losses = Losses(clock)
         self._told = -math.inf
-        self._entered = 0
+        self._entered: int = 0
         self._first_in_hand = 1
 
     # -- the producers' end ---------------------------------------------------------------------------------

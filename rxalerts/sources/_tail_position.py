@@ -45,7 +45,8 @@ class Position:
         )
         self._places: deque[tuple[int, Place]] = deque()
         self._saved_at = 0.0
-        self._unsaved = 0
+        self._saved_seq = 0
+        self._progress = 0
         self._complained = False
         self._lock = threading.Lock()
 
@@ -72,15 +73,15 @@ class Position:
         return len(self._places)
 
     def checkpoint(self) -> None:
-        """Save it from time to time; called after each alert, and when there is none."""
+        """Save it from time to time; called after each list of alerts, and when there is none."""
         if time.monotonic() - self._saved_at >= _SAVE:
             self.save()
 
     def save(self) -> None:
         """Save the place up to which every sink is done."""
         with self._lock:
-            self._unsaved = 0
-            committed = self.mark.committed
+            self._progress = 0
+            self._saved_seq = committed = self.mark.committed
             place: Place | None = None
             while self._places and self._places[0][0] <= committed:
                 place = self._places.popleft()[1]
@@ -91,9 +92,12 @@ class Position:
 
     def _progressed(self) -> None:
         """Count what has been accepted; called on whichever thread wrote it to disk, while the source may wait."""
-        self._unsaved += 1
-        if self._unsaved >= SAVE_COUNT:
-            self.save()
+        self._progress += 1
+        if self._progress >= SAVE_COUNT:
+            # By each of several sinks, it may be: only what all have is saved.
+            self._progress = 0
+            if self.mark.committed - self._saved_seq >= SAVE_COUNT:
+                self.save()
 
     def _save(self, place: Place) -> bool:
         try:
