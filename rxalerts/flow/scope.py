@@ -73,14 +73,19 @@ class Scope:
         LOCAL.scope = self.previous
         self.previous = None
 
-    def wait(self, stopped: threading.Event | None = None) -> None:
-        """Block until no mailbox asks this source to wait any more, or `stopped` is set."""
+    def wait(self, stopped: threading.Event | None = None, meanwhile: Callable[[], None] | None = None) -> None:
+        """Block until no mailbox asks this source to wait any more, or `stopped` is set.
+
+        `meanwhile` is called from time to time.
+        """
         pressed, self.pressed = self.pressed, []
         gate = threading.Event()
         _when_all_low(pressed, gate.set)
         while not gate.wait(_POLL):
             if stopped is not None and stopped.is_set():
                 return
+            if meanwhile is not None:
+                meanwhile()
             if not any(mailbox.pressing for mailbox in pressed):
                 return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -52,6 +52,8 @@ class Emitter(Generic[T]):
         self._mark = mark
         self._scope = Scope(mark)
         self.stopped = threading.Event()
+        self.meanwhile: Callable[[], None] | None = None
+        """What a source does from time to time while it waits under pressure, as saving where it is."""
         self._stopping = False
         self._on_stop: list[Any] = []
 
@@ -115,7 +117,7 @@ class Emitter(Generic[T]):
                 mark.emitted(scope.seq)
             start += len(part)
             if scope.pressed:
-                scope.wait(self.stopped)
+                scope.wait(self.stopped, self.meanwhile)
         return scope.seq - before
 
     def _emit(self, items: Iterable[T]) -> None:
@@ -128,7 +130,7 @@ class Emitter(Generic[T]):
                 if mark is not None:
                     mark.emitted(scope.seq)
                 if scope.pressed:
-                    scope.wait(self.stopped)
+                    scope.wait(self.stopped, self.meanwhile)
                 if self._stopping:
                     return
 

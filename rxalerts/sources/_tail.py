@@ -103,6 +103,7 @@ class TailSource(Source[Alert]):
         return self._position.mark
 
     def produce(self, emitter: Emitter[Alert]) -> None:
+        emitter.meanwhile = self._checkpoint
         with (
             locked_state(self._state, emitter.stopped),
             Rejects(self._on_bad, self._path) as rejects,
