@@ -221,7 +221,7 @@ def test_tail_saves_every_thousand_that_are_accepted(tmp_path: Path, monkeypatch
 def test_the_position_is_saved_while_the_source_waits(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a sink that is slower than the source: what it delivers in the meantime does not come again after a crash."""
+    """With a sink that is slower than the source: what it delivers meanwhile does not come again after a crash."""
     monkeypatch.setattr("rxalerts.sources._bookmark._SAVE", 0.05)
     log, state = tmp_path / "log", tmp_path / "state"
     log.write_bytes(lines(range(1000)))
