@@ -14,9 +14,9 @@ from rxalerts.errors import AlertError, SinkError
 from rxalerts.flow.database import is_damage
 from rxalerts.flow.mailbox import Entry, Mailbox
 from rxalerts.flow.overflow import Overflow
-from rxalerts.flow.rows import as_item, as_rows
+from rxalerts.flow.rows import Row, as_item, as_rows
 from rxalerts.flow.scope import Mark
-from rxalerts.flow.spool import Row, Spool
+from rxalerts.flow.spool import Spool
 from rxalerts.flow.spoolstatus import StatusFile
 from rxalerts.flow.threads import ThreadShortage, start
 
