@@ -282,7 +282,7 @@ class TailSource(Source[Alert]):
         """Yield the alerts in short lists, noting for each which place is reached when it is finished."""
         alerts: list[Alert] = []
         reached = 0
-        limit = _LIST if run.emitter.takes_lists else 1
+        limit = LIST if run.emitter.takes_lists else 1
         for piece, end in zip(pieces, decoder.ends, strict=True):
             if len(alerts) == limit or (alerts and isinstance(piece, Rejected)):
                 yield self._noted(alerts, base, start + reached, run)
@@ -325,7 +325,7 @@ def _newer(files: list[Rotated], moment: int) -> list[Rotated]:
 _FIRST = 5
 
 # So many alerts go through the pipeline together: with a position, some of them may come again together.
-_LIST = 50
+LIST = 50
 
 
 def tail(

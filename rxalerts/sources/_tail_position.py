@@ -80,11 +80,12 @@ class Position:
     def save(self) -> None:
         """Save the place up to which every sink is done."""
         with self._lock:
-            self._progress = 0
-            self._saved_seq = committed = self.mark.committed
+            committed = self.mark.committed
             place: Place | None = None
             while self._places and self._places[0][0] <= committed:
-                place = self._places.popleft()[1]
+                self._saved_seq, place = self._places.popleft()
+            # Without a place, as in a packed file, there is no use in looking again soon.
+            self._progress = 0 if place is None else committed - self._saved_seq
             self._saved_at = time.monotonic()
             if place is not None and not self._save(place):
                 # With the next look then: there may be no next alert.
@@ -95,8 +96,8 @@ class Position:
         self._progress += 1
         if self._progress >= SAVE_COUNT:
             # By each of several sinks, it may be: only what all have is saved.
-            self._progress = 0
-            if self.mark.committed - self._saved_seq >= SAVE_COUNT:
+            self._progress = self.mark.committed - self._saved_seq
+            if self._progress >= SAVE_COUNT:
                 self.save()
 
     def _save(self, place: Place) -> bool:
