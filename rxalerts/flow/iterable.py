@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
+from rxalerts.flow.gathering import MOST, Gathering
 from rxalerts.flow.source import Emitter, Source
 
 T = TypeVar("T")
 
-# How many items of a list are emitted in one go.
-_RUN = 256
+# How many items go one by one until the room for lists is looked at again.
+_ALONE = 64
 
 
 class IterableSource(Source[T]):
@@ -21,16 +23,31 @@ class IterableSource(Source[T]):
         self._items = items
 
     def produce(self, emitter: Emitter[T]) -> None:
-        items = self._items
-        if not isinstance(items, list | tuple):
+        if isinstance(self._items, list | tuple):
+            self._emit_list(emitter, self._items)
+        elif emitter.takes_lists:
+            self._gather(emitter, self._counted())
+        else:
             emitter.emit_all(self._counted())
-            return
+
+    def _emit_list(self, emitter: Emitter[T], items: Sequence[T]) -> None:
         # All of them are at hand already; a list may grow meanwhile.
         start = 0
         while start < len(items) and not emitter.stopped.is_set():
-            emitted = emitter.emit_batch(items[start : start + _RUN])
+            emitted = emitter.emit_batch(items[start : start + MOST])
             self._stats.read += emitted
             start += emitted
+
+    def _gather(self, emitter: Emitter[T], items: Iterator[T]) -> None:
+        stopped = emitter.stopped.is_set
+        if stopped():
+            return
+        with Gathering(emitter) as gathering:
+            for item in items:
+                if not gathering.add(item) and emitter.emit(item):
+                    emitter.emit_all(islice(items, _ALONE))
+                if stopped():
+                    return
 
     def _counted(self) -> Iterator[T]:
         for item in self._items:

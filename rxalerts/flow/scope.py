@@ -76,6 +76,8 @@ class Scope:
     def wait(self, stopped: threading.Event | None = None) -> None:
         """Block until no mailbox asks this source to wait any more, or `stopped` is set."""
         pressed, self.pressed = self.pressed, []
+        if stopped is not None and stopped.is_set():
+            return
         gate = threading.Event()
         _when_all_low(pressed, gate.set)
         while not gate.wait(_POLL):
