@@ -155,7 +155,8 @@ def test_a_full_sink_that_is_to_fail_does_so_at_the_same_alert(feed: Feed) -> No
     """One alert overflows; what comes behind it finds a sink that has failed."""
     sink: RecordingSink[Any] = RecordingSink(capacity=4, max_batch=2, on_full="fail")
     sink.block()
-    pipeline = Pipeline(feed([alert(number) for number in range(20)]), sink).start()
+    # The other sink keeps the source from being stopped when this one has failed.
+    pipeline = Pipeline(feed([alert(number) for number in range(20)]), sink, CollectSink()).start()
     eventually(lambda: sink.mailbox.received == 20, "all to have been offered")
     sink.release()
     pipeline.wait()
