@@ -21,7 +21,6 @@ from rxalerts.sinks import CollectSink
 from rxalerts.sources import from_iterable
 from rxalerts.testing import RecordingSink, eventually
 
-
 # Mostly short ones, so that there are bursts.
 _GAPS = [*[0.0] * 10, *[GAP / 4] * 10, 2 * GAP, 2 * HOLD]
 
