@@ -25,10 +25,10 @@ class IterableSource(Source[T]):
     def produce(self, emitter: Emitter[T]) -> None:
         if isinstance(self._items, list | tuple):
             self._emit_list(emitter, self._items)
-        elif emitter.takes_lists:
-            self._gather(emitter, self._counted())
-        else:
+        elif emitter.plain:
             emitter.emit_all(self._counted())
+        else:
+            self._gather(emitter, self._counted())
 
     def _emit_list(self, emitter: Emitter[T], items: Sequence[T]) -> None:
         # All of them are at hand already; a list may grow meanwhile.

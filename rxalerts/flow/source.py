@@ -74,9 +74,9 @@ class Emitter(Generic[T]):
         return self._scope.seq
 
     @property
-    def takes_lists(self) -> bool:
-        """Whether lists can ever go on as such; else items are better emitted one by one."""
-        return self._many is not None
+    def plain(self) -> bool:
+        """Whether the observer never takes a list, however much room there is."""
+        return self._many is None
 
     @property
     def room(self) -> int:
