@@ -44,12 +44,23 @@ def sink_batch(bench: Bench) -> float:
     return sink(bench, bench.count, "ndjson", 1)
 
 
-@row("HTTP endpoint dead, drop_oldest: rate of the other sinks against without", "×", at_least=0.9)
-def dead(bench: Bench) -> float:
-    """Interleaved: without, dead, without, dead … The endpoint takes connections and never answers."""
+def beside_dead(bench: Bench, how: str) -> float:
+    """Return without against dead, interleaved. The endpoint takes connections and never answers."""
     seconds: dict[str, list[float]] = {"none": [], "dead": []}
     for _ in range(bench.repetitions):
         for which, figures in seconds.items():
             out = bench.folder / "http-dead"
-            figures.append(run(bench.program("http_dead", the_log(bench), out, which)).json()["seconds"])
+            figures.append(run(bench.program("http_dead", the_log(bench), out, which, how)).json()["seconds"])
     return ratio(seconds["none"], seconds["dead"])
+
+
+@row("HTTP endpoint dead, drop_oldest: rate of the other sinks against without", "×", at_least=0.9)
+def dead(bench: Bench) -> float:
+    """A log that is replayed."""
+    return beside_dead(bench, "replay")
+
+
+@row("the same, alerts from a generator", "×", at_least=0.9)
+def dead_generated(bench: Bench) -> float:
+    """One alert after the other, as a program of one's own yields them."""
+    return beside_dead(bench, "read")

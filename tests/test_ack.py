@@ -22,6 +22,7 @@ from rxalerts.errors import OptionError, SourceError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.durable import DurableMailbox
 from rxalerts.flow.sink import Sink
+from rxalerts.flow.source import Source
 from rxalerts.flow.watermark import Watermark
 from rxalerts.format import Format
 from rxalerts.sinks import CollectSink, FileSink
@@ -214,6 +215,41 @@ def test_tail_saves_every_thousand_that_are_accepted(tmp_path: Path, monkeypatch
     sink.release()
     pipeline.stop()
     pipeline.wait()
+
+
+@pytest.mark.parametrize("kind", ["tail", "replay"])
+def test_the_position_is_saved_while_the_source_waits(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a sink that is slower than the source: what it delivers meanwhile does not come again after a crash."""
+    monkeypatch.setattr("rxalerts.sources._bookmark._SAVE", 0.05)
+    log, state = tmp_path / "log", tmp_path / "state"
+    log.write_bytes(lines(range(1000)))
+    sink = recording(capacity=100, max_batch=10)
+    permits = threading.Semaphore(50)
+
+    def wait(_: Any) -> bool:
+        permits.acquire()
+        return False
+
+    sink.refuse(wait)
+    source: Source[Any] = (
+        sources.tail(log, state=state, poll=0.01) if kind == "tail" else sources.replay(log, resume=state)
+    )
+    pipeline = Pipeline(source, sink, timeout=5).start()
+
+    def saved() -> int:
+        told: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
+        return told["count"] if "count" in told else log.read_bytes()[: told.get("offset", 0)].count(b"\n")
+
+    wait_for(lambda: saved() == 50)
+    assert sink.mailbox.pressing
+    permits.release(1000)
+    if kind == "tail":
+        wait_for(lambda: len(sink.written) == 1000)
+        pipeline.stop()
+    pipeline.wait()
+    assert saved() == 1000 and numbers(sink.written) == list(range(1000))
 
 
 def test_a_position_that_could_not_be_saved_is_saved_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -128,6 +128,14 @@ def test_the_help_of_each_command_has_an_example(tmp_path: Path, command: str) -
     assert f"rxalerts {command}" in done.stdout.decode().partition("Example: ")[2].replace("\n", " ")
 
 
+def test_the_command_runs_as_a_module(tmp_path: Path) -> None:
+    """`python -m rxalerts` is the same, under the same name, where the command is not on the path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rxalerts", "run", "--wrong"], cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 2 and b"Usage: rxalerts run" in done.stderr
+
+
 def test_version(tmp_path: Path) -> None:
     """The version, on one line."""
     from rxalerts import __version__

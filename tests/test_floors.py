@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"operators", "sources", "sinks"},
     {"pipeline", "routes", "testing"},
     {"config"},
-    {"cli", "notebook"},
+    {"cli", "notebook", "__main__"},
 ]
 FACADE = len(FLOORS)  # rxalerts/__init__.py: sees everything, is imported by users only
 

@@ -1,7 +1,9 @@
 """Lists of alerts that go through a pipeline in one call: nobody can tell them from one alert after the other."""
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from reactivex import Observable
 from reactivex import operators as rx
 
-from rxalerts import Alert, Formatted, Pipeline, Priority, route, run
+from rxalerts import Alert, Formatted, Pipeline, Priority, route, run, sources
 from rxalerts import operators as ops
 from rxalerts.flow.source import Emitter, Source
 from rxalerts.flow.watermark import Watermark
@@ -232,3 +234,72 @@ def test_demand_decides_by_what_was_asked_for() -> None:
     assert not demand.keeps
     demand.read(100)
     assert not demand.keeps
+
+
+def lists_of(pipeline: Pipeline) -> list[int]:
+    """Return what notes the sizes of the lists that go through a pipeline."""
+    hub = pipeline._hub  # pyright: ignore[reportPrivateUsage]
+    sizes: list[int] = []
+    take = hub.on_batch
+
+    def note(items: Sequence[Any]) -> None:
+        sizes.append(len(items))
+        take(items)
+
+    hub.on_batch = note  # type: ignore[method-assign]
+    return sizes
+
+
+def test_merged_sources_keep_their_lists_and_their_order() -> None:
+    """What several sources have at hand goes through in lists, one at a time, each source's in its order."""
+    sink: CollectSink[Any] = CollectSink()
+    parts = [[alert(number) for number in range(first, first + 1000)] for first in (0, 1000)]
+    pipeline = Pipeline(sources.merge(*parts), route(ops.at_least("debug"), to=sink))
+    sizes = lists_of(pipeline)
+    report = pipeline.start().wait()
+    assert report.lost == 0 and max(sizes) > 1
+    numbers = [item.output_fields["n"] for item in sink.items]
+    for first in (0, 1000):
+        assert [number for number in numbers if first <= number < first + 1000] == list(range(first, first + 1000))
+
+
+def test_a_followed_log_goes_through_in_lists_around_what_is_no_alert(tmp_path: Path) -> None:
+    """Alerts, what is rejected and more alerts: all is counted, in order, and the position is that of the last one."""
+    log, state = tmp_path / "log", tmp_path / "state"
+    lines = [alert(number).to_json() if number % 100 != 50 else "no alert" for number in range(1000)]
+    log.write_text("\n".join(lines) + "\n")
+    sink: CollectSink[Any] = CollectSink()
+    source = sources.tail(log, state=state, poll=0.01)
+    pipeline = Pipeline(source, sink)
+    sizes = lists_of(pipeline)
+    pipeline.start()
+    eventually(lambda: len(sink.items) == 990, "all alerts")
+    pipeline.stop()
+    pipeline.wait()
+    assert [item.output_fields["n"] for item in sink.items] == [number for number in range(1000) if number % 100 != 50]
+    assert (source.stats().read, source.stats().rejected) == (990, 10)
+    assert 1 < max(sizes) <= 50
+    assert json.loads(state.read_text())["offset"] == log.stat().st_size
+
+
+def test_a_followed_log_that_is_stopped_in_a_list_goes_on_behind_what_was_emitted(tmp_path: Path) -> None:
+    """The rest of a list that was not emitted any more is neither counted as read nor committed: it comes next time."""
+    log, state = tmp_path / "log", tmp_path / "state"
+    log.write_text("".join(alert(number).to_json() + "\n" for number in range(40)))
+    sink: RecordingSink[Any] = RecordingSink(capacity=8, max_batch=4)
+    sink.block()
+    source = sources.tail(log, state=state, poll=0.01)
+    pipeline = Pipeline(source, sink, timeout=5).start()
+    eventually(lambda: sink.mailbox.depth >= 8, "the sink to be full")
+    pipeline.stop()
+    sink.release()
+    pipeline.wait()
+    first = [item.output_fields["n"] for item in sink.written]
+    assert first == list(range(len(first))) and source.stats().read == len(first) < 40
+    rest: CollectSink[Any] = CollectSink()
+    again = Pipeline(sources.tail(log, state=state, poll=0.01), rest).start()
+    eventually(lambda: bool(rest.items) and rest.items[-1].output_fields["n"] == 39, "the rest")
+    again.stop()
+    again.wait()
+    numbers = [item.output_fields["n"] for item in rest.items]
+    assert numbers == list(range(numbers[0], 40)) and numbers[0] <= len(first)

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxalerts.errors import SinkError
+from rxalerts.flow import rows as rows_module
 from rxalerts.flow import spool as module
-from rxalerts.flow.rows import as_item, as_row
-from rxalerts.flow.spool import Row, Spool
+from rxalerts.flow.rows import Row, as_item, as_row
+from rxalerts.flow.spool import Spool
 from tests.support.durably import alert, number_of
 
 
@@ -64,7 +65,7 @@ def test_rows_come_back_as_they_were(path: Path) -> None:
 
 
 _KINDS = st.tuples(
-    st.integers(0, 7),
+    st.integers(0, 8),
     st.sampled_from([1.5, 2.25]),
     st.sampled_from([0, 0, 0, 3]),
     st.binary(min_size=1, max_size=40),
@@ -84,9 +85,9 @@ def test_rows_of_any_kind_and_mixture_are_kept(
     written = [Row(number + (number > gap), *kind) for number, kind in enumerate(kinds, 1)]
     for has_json, limit in ((True, 1 << 24), (True, 20), (False, 1 << 24)):
         with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_MANY", many)
-            patch.setattr(module, "_MANY_BYTES", limit)
-            patch.setattr(module, "_HAS_JSON", has_json)
+            patch.setattr(rows_module, "_MANY", many)
+            patch.setattr(rows_module, "_MANY_BYTES", limit)
+            patch.setattr(rows_module, "_HAS_JSON", has_json)
             spool = Spool(f"{folder}/a.spool")
             spool.commit(written, {})
             assert spool.load(0, 100) == written

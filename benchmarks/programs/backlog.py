@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rxalerts import Alert
-from rxalerts.flow.rows import as_row
-from rxalerts.flow.spool import Row, Spool
+from rxalerts.flow.rows import Row, as_row
+from rxalerts.flow.spool import Spool
 
 
 def make(folder: Path, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Two file sinks beside an HTTP sink whose endpoint is dead, or a sink that works. Usage: LOG OUT none|dead.
+"""Two file sinks beside an HTTP sink whose endpoint is dead, or a sink that works. LOG OUT none|dead replay|read.
 
 The dead endpoint takes connections and never answers; its sink drops the oldest. Prints {"seconds": …}: until
 the log has been read, as fast as the sinks take it.
@@ -9,19 +9,25 @@ import json
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from null_sink import CountingSink
 
 import rxalerts as rxa
 from rxalerts import operators as ops
-from rxalerts import sinks, sources
+from rxalerts import sinks, sources, wire
 
 # What loading it takes is no matter of rates, and is the same in both halves.
 importlib.import_module("aiohttp")
 
 
-def main(log: str, out: str, which: str) -> None:
+def generated(log: str) -> Iterator[rxa.Alert]:
+    """Yield the alerts of a log, as a program of one's own may."""
+    yield from wire.read(log)
+
+
+def main(log: str, out: str, which: str, how: str) -> None:
     """Run the log through the routes."""
     outs = [Path(f"{out}-{number}") for number in range(2)]
     for path in outs:
@@ -33,7 +39,7 @@ def main(log: str, out: str, which: str) -> None:
         http = sinks.HttpSink(url, on_full="drop_oldest", timeout=1, in_flight=4)
         routes.append(rxa.route(ops.to_json(), to=http if which == "dead" else CountingSink(name="third")))
         ended: list[float] = []
-        pipeline = rxa.Pipeline(sources.replay(log), *routes, timeout=3)
+        pipeline = rxa.Pipeline(sources.replay(log) if how == "replay" else generated(log), *routes, timeout=3)
         pipeline.when_finished(lambda: ended.append(time.perf_counter()))
         started = time.perf_counter()
         report = pipeline.start().wait()

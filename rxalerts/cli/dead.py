@@ -61,7 +61,10 @@ def command() -> None:
 def list_letters(
     path: str, overrides: tuple[str, ...], name: str | None, ids: tuple[int, ...], older_than: str | None, as_json: bool
 ) -> None:
-    """List the letters, oldest first, and how many were removed for which reason."""
+    """List the letters, oldest first, and how many were removed for which reason.
+
+    Example: rxalerts dead list -c /etc/falco/falco.yaml --sink http --older-than 1d
+    """
     where = _where(ids, older_than)
     if ids and name is None:
         raise click.UsageError("--id needs --sink: each channel counts its letters by itself")
@@ -90,7 +93,10 @@ def list_letters(
 @click.argument("numbers", type=int, nargs=-1, required=True, metavar="NUMBER...")
 @_common
 def show(path: str, overrides: tuple[str, ...], name: str | None, numbers: tuple[int, ...]) -> None:
-    """Show letters with all there is to know of them, as JSON. Exit status: 1 one is not there."""
+    """Show letters with all there is to know of them, as JSON. Exit status: 1 one is not there.
+
+    Example: rxalerts dead show -c /etc/falco/falco.yaml 17 18
+    """
     missing = set(numbers)
     with _faults():
         for store in open_stores(path, overrides, name):
@@ -116,7 +122,10 @@ def purge(
     older_than: str | None,
     everything: bool,
 ) -> None:
-    """Remove letters for good: those of --id or --older-than, or --all."""
+    """Remove letters for good: those of --id or --older-than, or --all.
+
+    Example: rxalerts dead purge -c /etc/falco/falco.yaml --older-than 30d
+    """
     where = _chosen(ids, older_than, everything, name)
     with _faults():
         for store in open_stores(path, overrides, name):
@@ -144,6 +153,8 @@ def replay(
     channel is opened here. What does not succeed stays, and goes out when the program runs again.
 
     Exit status: 0 delivered, or left to the program that runs; 1 something was not delivered, 2 wrong usage.
+
+    Example: rxalerts dead replay -c /etc/falco/falco.yaml --sink http --all
     """
     where = _chosen(ids, older_than, everything, name)
     set_up_logging()

@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import struct
 import time
 from collections.abc import Sequence
 from typing import IO, Any
@@ -172,6 +173,37 @@ def is_damage(error: sqlite3.Error, *, opening: bool = False) -> bool:
         # Raised by the module itself: text that is none, for example.
         return isinstance(error, sqlite3.DatabaseError)
     return code & 0xFF in _DAMAGE or (opening and code & 0xFF == sqlite3.SQLITE_ERROR)
+
+
+def check_log(path: str) -> None:
+    """Set a write-ahead log aside whose beginning is damaged: SQLite would pass over it without a word."""
+    wal = f"{path}-wal"
+    try:
+        with open(wal, "rb") as file:
+            head = file.read(32)
+    except OSError:
+        return
+    if not head or _is_log_head(head):
+        return
+    aside = set_aside(wal)
+    log.error("%s: damaged: set aside as %s; what came last before the crash may be missing", wal, aside)
+
+
+def _is_log_head(head: bytes) -> bool:
+    """Tell whether a write-ahead log begins as it should: with its magic number and the checksum of its head."""
+    if len(head) < 32:
+        # Shorter than its own head: a crash while it was begun.
+        return True
+    magic = int.from_bytes(head[:4], "big")
+    if magic not in (0x377F0682, 0x377F0683):
+        return False
+    order = ">" if magic & 1 else "<"
+    one = other = 0
+    words = struct.unpack(f"{order}6I", head[:24])
+    for x, y in zip(words[::2], words[1::2], strict=True):
+        one = (one + x + other) & 0xFFFFFFFF
+        other = (other + y + one) & 0xFFFFFFFF
+    return struct.unpack(">2I", head[24:]) == (one, other)
 
 
 def set_aside(path: str) -> str:

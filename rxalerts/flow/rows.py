@@ -1,14 +1,37 @@
-"""Alerts as they stand in a spool: their JSON, and their rendering if they were formatted before they came."""
+"""What a spool keeps of an alert: its JSON, and its rendering if it was formatted before; and how that is written."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
-from typing import cast
+from itertools import accumulate
+from typing import NamedTuple, cast
+
+from msgspec.json import encode
 
 from rxalerts.alert import Alert
-from rxalerts.flow.spool import OVERHEAD, Row
 from rxalerts.format import JSON, Formatted
 from rxalerts.wire import parse
+
+# What a row costs beside its payload, roughly, in bytes.
+OVERHEAD = 64
+
+
+class Row(NamedTuple):
+    """One alert in the spool: its JSON, and its rendering if it was formatted before (b"" means: the same)."""
+
+    id: int
+    priority: int
+    at: float
+    attempts: int
+    alert: bytes
+    data: bytes | None
+    content_type: str | None
+
+    @property
+    def size(self) -> int:
+        """What the row counts against the cap, in bytes."""
+        return len(self.alert) + (len(self.data) if self.data else 0) + OVERHEAD
 
 
 def as_row(row_id: int, item: Alert | Formatted, at: float) -> Row:
@@ -38,3 +61,41 @@ def as_item(row: Row) -> Alert | Formatted:
     if row.content_type is None:
         return alert
     return Formatted(alert, row.data or row.alert, row.content_type)
+
+
+NAMES = "id, priority, at, attempts, alert, data, content_type"
+"""The columns of a `Row`, in its order."""
+
+_INSERT = f"INSERT INTO alerts ({NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+# The same for rows that differ in nothing but their alert and its priority, as most do, in one step: while SQLite takes
+# them apart, the interpreter's lock is free. Each number holds where an alert begins, its size and its priority.
+_INSERT_ALIKE = f"""INSERT INTO alerts ({NAMES}) SELECT
+?1 + key, value & 7, ?2, ?3, substr(?4, (value >> 28) + 1, value >> 3 & 0x1ffffff), ?5, ?6 FROM json_each(?7)"""
+
+# So many rows, and so many bytes, at a step, and such priorities: all fit into their bits.
+_MANY = 1000
+_MANY_BYTES = 1 << 24
+_LEVELS = frozenset(range(8))
+
+# Part of every SQLite from then on.
+_HAS_JSON = sqlite3.sqlite_version_info >= (3, 38)
+
+
+def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Write rows with ids in ascending order, in as few steps as can be."""
+    for start in range(0, len(rows), _MANY):
+        _insert(connection, rows[start : start + _MANY])
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    ids, priorities, times, attempts, alerts, data, types = zip(*rows, strict=True)
+    sizes = [len(alert) for alert in alerts]
+    alike = ids[-1] - ids[0] == len(rows) - 1 and len({*zip(times, attempts, data, types, strict=True)}) == 1
+    if not (alike and _HAS_JSON and _LEVELS.issuperset(priorities) and sum(sizes) <= _MANY_BYTES):
+        connection.executemany(_INSERT, rows)
+        return
+    places = zip(accumulate(sizes, initial=0), sizes, priorities, strict=False)
+    numbers = encode([begin << 28 | size << 3 | priority for begin, size, priority in places]).decode()
+    same = (times[0], attempts[0], b"".join(alerts), data[0], types[0])
+    connection.execute(_INSERT_ALIKE, (ids[0], *same, numbers))

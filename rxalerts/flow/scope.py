@@ -73,8 +73,11 @@ class Scope:
         LOCAL.scope = self.previous
         self.previous = None
 
-    def wait(self, stopped: threading.Event | None = None) -> None:
-        """Block until no mailbox asks this source to wait any more, or `stopped` is set."""
+    def wait(self, stopped: threading.Event | None = None, meanwhile: Callable[[], None] | None = None) -> None:
+        """Block until no mailbox asks this source to wait any more, or `stopped` is set.
+
+        `meanwhile` is called from time to time.
+        """
         pressed, self.pressed = self.pressed, []
         if stopped is not None and stopped.is_set():
             return
@@ -83,6 +86,8 @@ class Scope:
         while not gate.wait(_POLL):
             if stopped is not None and stopped.is_set():
                 return
+            if meanwhile is not None:
+                meanwhile()
             if not any(mailbox.pressing for mailbox in pressed):
                 return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -52,6 +52,8 @@ class Emitter(Generic[T]):
         self._mark = mark
         self._scope = Scope(mark)
         self.stopped = threading.Event()
+        self.meanwhile: Callable[[], None] | None = None
+        """What a source does from time to time while it waits under pressure, as saving where it is."""
         self._stopping = False
         self._on_stop: list[Any] = []
 
@@ -82,6 +84,11 @@ class Emitter(Generic[T]):
     def room(self) -> int:
         """How many items may go on in one list now, without pressing; 0: they have to go one by one."""
         return 0 if self._many is None else self._many.room
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether `emit_batch` hands on several items in one call, as things are now."""
+        return self._many is not None and self._many.room > 1
 
     def emit(self, item: T) -> bool:
         """Emit one item and wait under pressure; false when the source should end.
@@ -123,7 +130,7 @@ class Emitter(Generic[T]):
                 mark.emitted(scope.seq)
             start += len(part)
             if scope.pressed:
-                scope.wait(self.stopped)
+                scope.wait(self.stopped, self.meanwhile)
         return scope.seq - before
 
     def _emit(self, items: Iterable[T], *, taken: bool = False) -> None:
@@ -136,7 +143,7 @@ class Emitter(Generic[T]):
                 if mark is not None:
                     mark.emitted(scope.seq)
                 if scope.pressed:
-                    scope.wait(self.stopped)
+                    scope.wait(self.stopped, self.meanwhile)
                 if self._stopping and not taken:
                     return
 

@@ -11,16 +11,14 @@ import heapq
 import logging
 import os
 import sqlite3
-import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
-
-from msgspec.json import encode
+from itertools import pairwise
+from typing import Any
 
 from rxalerts.errors import SinkError
-from rxalerts.flow.database import Lock, connect, is_damage, salvage, same_file, set_aside
+from rxalerts.flow.database import Lock, check_log, connect, is_damage, salvage, same_file, set_aside
+from rxalerts.flow.rows import NAMES, Row, insert
 
 log = logging.getLogger("rxalerts")
 
@@ -54,33 +52,12 @@ _PRAGMAS = (
 )
 
 
-class Row(NamedTuple):
-    """One alert in the spool: its JSON, and its rendering if it was formatted before (b"" means: the same)."""
-
-    id: int
-    priority: int
-    at: float
-    attempts: int
-    alert: bytes
-    data: bytes | None
-    content_type: str | None
-
-    @property
-    def size(self) -> int:
-        """What the row counts against the cap, in bytes."""
-        return len(self.alert) + (len(self.data) if self.data else 0) + OVERHEAD
-
-
 # What is left of a file system when the file has stopped growing, in bytes: for deleting what was delivered, and for
 # the log of what takes its place.
 _RESERVE = 1 << 19
 # For how many seconds a look at the free space counts: each one may have to wait for the interpreter's lock.
 _TRUST = 1.0
 _FREE_PAGES = ("freelist_count", "page_size")
-
-# What a row costs beside its payload, roughly, in bytes.
-OVERHEAD = 64
-
 
 class Spool:
     """One sink's file.
@@ -109,7 +86,7 @@ class Spool:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            _check_log(self.path)
+            check_log(self.path)
             connection = self._connect()
             self._read_totals(connection)
             return connection
@@ -173,7 +150,7 @@ class Spool:
             self._connection.close()
         aside = set_aside(self.path)
         self._connection = self._connect()
-        saved = sorted(_sound(salvage(aside, "alerts", _NAMES, _LAST).values()))
+        saved = sorted(_sound(salvage(aside, "alerts", NAMES, _LAST).values()))
         self.count, self.bytes, self.last_id = 0, 0, max([self.last_id, *(row.id for row in saved)])
         self.commit(saved, {})
         log.error(
@@ -198,8 +175,7 @@ class Spool:
         self.transactions += 1
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for start in range(0, len(rows), _MANY):
-                _insert(connection, rows[start : start + _MANY])
+            insert(connection, rows)
             for first, last in ranges(deleted):
                 count -= connection.execute("DELETE FROM alerts WHERE id BETWEEN ? AND ?", (first, last)).rowcount
             connection.executemany(
@@ -305,37 +281,8 @@ class Spool:
 # Connections of a parent process: closing one here would disturb the parent.
 _parents: list[Any] = []
 
-_NAMES = "id, priority, at, attempts, alert, data, content_type"
-_COLUMNS = f"SELECT {_NAMES} FROM alerts"
+_COLUMNS = f"SELECT {NAMES} FROM alerts"
 _SELECT = f"{_COLUMNS} WHERE id > ? ORDER BY id LIMIT ?"
-_INSERT = f"INSERT INTO alerts ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-
-# The same for rows that differ in nothing but their alert and its priority, as most do, in one step: while SQLite takes
-# them apart, the interpreter's lock is free. Each number holds where an alert begins, its size and its priority.
-_INSERT_ALIKE = f"""INSERT INTO alerts ({_NAMES}) SELECT
-?1 + key, value & 7, ?2, ?3, substr(?4, (value >> 28) + 1, value >> 3 & 0x1ffffff), ?5, ?6 FROM json_each(?7)"""
-
-# So many rows, and so many bytes, at a step: the places and sizes fit into their bits.
-_MANY = 1000
-_MANY_BYTES = 1 << 24
-
-# Part of every SQLite from then on.
-_HAS_JSON = sqlite3.sqlite_version_info >= (3, 38)
-
-
-def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    ids, priorities, times, attempts, alerts, data, types = zip(*rows, strict=True)
-    sizes = [len(alert) for alert in alerts]
-    alike = ids[-1] - ids[0] == len(rows) - 1 and len({*zip(times, attempts, data, types, strict=True)}) == 1
-    if not (alike and _HAS_JSON and sum(sizes) <= _MANY_BYTES):
-        connection.executemany(_INSERT, rows)
-        return
-    places = zip(accumulate(sizes, initial=0), sizes, priorities, strict=False)
-    numbers = encode([begin << 28 | size << 3 | priority for begin, size, priority in places]).decode()
-    same = (times[0], attempts[0], b"".join(alerts), data[0], types[0])
-    connection.execute(_INSERT_ALIKE, (ids[0], *same, numbers))
-
-
 _LAST = ("SELECT last_id FROM totals", "SELECT id FROM alerts ORDER BY id DESC LIMIT 1", "SELECT max(id) FROM alerts")
 
 
@@ -384,34 +331,3 @@ def ranges(ids: Iterable[int]) -> Iterator[tuple[int, int]]:
             yield first, one
             first = other
     yield first, ordered[-1]
-
-
-def _check_log(path: str) -> None:
-    """Set a write-ahead log aside whose beginning is damaged: SQLite would pass over it without a word."""
-    wal = f"{path}-wal"
-    try:
-        with open(wal, "rb") as file:
-            head = file.read(32)
-    except OSError:
-        return
-    if not head or _is_log_head(head):
-        return
-    aside = set_aside(wal)
-    log.error("%s: damaged: set aside as %s; what came last before the crash may be missing", wal, aside)
-
-
-def _is_log_head(head: bytes) -> bool:
-    """Tell whether a write-ahead log begins as it should: with its magic number and the checksum of its head."""
-    if len(head) < 32:
-        # Shorter than its own head: a crash while it was begun.
-        return True
-    magic = int.from_bytes(head[:4], "big")
-    if magic not in (0x377F0682, 0x377F0683):
-        return False
-    order = ">" if magic & 1 else "<"
-    one = other = 0
-    words = struct.unpack(f"{order}6I", head[:24])
-    for x, y in zip(words[::2], words[1::2], strict=True):
-        one = (one + x + other) & 0xFFFFFFFF
-        other = (other + y + one) & 0xFFFFFFFF
-    return struct.unpack(">2I", head[24:]) == (one, other)

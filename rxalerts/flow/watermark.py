@@ -16,7 +16,7 @@ class Watermark:
     Arguments:
         until_delivered: true: an alert is finished when it is delivered; false: when it is accepted (on disk
             in every durable mailbox; at once in a memory one).
-        on_progress: called, from any thread, when the watermark may have moved.
+        on_progress: called, from any thread, for each release, and when nothing is held: the watermark may have moved.
 
     >>> mark = Watermark()
     >>> mark.hold(1), mark.hold(2), mark.emitted(2)
@@ -47,7 +47,7 @@ class Watermark:
                 self._held[seq] = left
             else:
                 del self._held[seq]
-        if not left and self._on_progress is not None:
+        if self._on_progress is not None:
             self._on_progress()
 
     def emitted(self, seq: int) -> None:

@@ -58,8 +58,12 @@ class Bookmark:
         """Yield the alerts behind the position, saving it from time to time."""
         for alert in islice(alerts, self._begin, None):
             yield alert
-            if time.monotonic() - self._saved_at >= _SAVE:
-                self.save()
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Save it from time to time."""
+        if time.monotonic() - self._saved_at >= _SAVE:
+            self.save()
 
     def save(self) -> None:
         """Save up to where every sink is done."""

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from reactivex import Observable
 from reactivex.abc import ObserverBase
 
+from rxalerts.flow.batching import BatchObserver
 from rxalerts.flow.iterable import from_iterable
 from rxalerts.flow.source import Emitter, Source, SourceStats
 
@@ -67,7 +68,9 @@ class _Joined(Generic[T]):
 
     def input(self) -> ObserverBase[T]:
         """Return what one of the sources feeds."""
-        return _Input(self._observer.on_next, self._lock, self._one_less)
+        if isinstance(self._observer, BatchObserver):
+            return _BatchInput(self._observer, self._lock, self._one_less)
+        return _Input(self._observer, self._lock, self._one_less)
 
     def _one_less(self, error: Exception | None) -> None:
         with self._lock:
@@ -89,9 +92,9 @@ class _Input(ObserverBase[T]):
     """Takes what one source emits. The lock is not held while that source waits under pressure."""
 
     def __init__(
-        self, on_next: Callable[[T], None], lock: threading.RLock, ended: Callable[[Exception | None], None]
+        self, observer: ObserverBase[T], lock: threading.RLock, ended: Callable[[Exception | None], None]
     ) -> None:
-        self._on_next = on_next
+        self._on_next = observer.on_next
         self._lock = lock
         self._ended = ended
 
@@ -104,6 +107,24 @@ class _Input(ObserverBase[T]):
 
     def on_completed(self) -> None:
         self._ended(None)
+
+
+class _BatchInput(_Input[T], BatchObserver[T]):
+    """Takes lists as well, where what is behind does."""
+
+    def __init__(
+        self, observer: BatchObserver[T], lock: threading.RLock, ended: Callable[[Exception | None], None]
+    ) -> None:
+        super().__init__(observer, lock, ended)
+        self._many = observer
+
+    @property
+    def room(self) -> int:
+        return self._many.room
+
+    def on_batch(self, items: Sequence[T]) -> None:
+        with self._lock:
+            self._many.on_batch(items)
 
 
 class _Foreign(Source[T]):

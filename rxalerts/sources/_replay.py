@@ -65,6 +65,7 @@ class ReplaySource(Source[Alert]):
             alerts = tape.open()
             if self._bookmark is not None:
                 alerts = self._bookmark.following(alerts)
+                emitter.meanwhile = self._bookmark.checkpoint
             if self._speed is None:
                 blocks = None if self._bookmark is not None else tape.blocks()
                 if blocks is not None:

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import BinaryIO, Literal
 
 from rxalerts.alert import Alert
@@ -102,17 +103,23 @@ class TailSource(Source[Alert]):
         return self._position.mark
 
     def produce(self, emitter: Emitter[Alert]) -> None:
+        emitter.meanwhile = self._checkpoint
         with (
             locked_state(self._state, emitter.stopped),
             Rejects(self._on_bad, self._path) as rejects,
             waker(self._path, self._poll, self._inotify) as wait,
         ):
-            emitter.emit_all(self._alerts(_Run(emitter, rejects, wait)))
+            with closing(self._alerts(_Run(emitter, rejects, wait))) as lists:
+                for alerts in lists:
+                    self._stats.read += emitter.emit_batch(alerts)
+                    if emitter.stopped.is_set():
+                        break
+                    self._checkpoint()
         self.finished()
 
     # -- reading --------------------------------------------------------------------------------------------
 
-    def _alerts(self, run: _Run) -> Iterator[Alert]:
+    def _alerts(self, run: _Run) -> Generator[list[Alert]]:
         """Yield everything: what was missed while we were away, then file after file as they grow."""
         place = self._position.load() if self._position is not None else None
         file = self._open(run)
@@ -151,7 +158,7 @@ class TailSource(Source[Alert]):
             run.wait()
         return None
 
-    def _catch_up(self, place: Place, file: BinaryIO, run: _Run) -> Generator[Alert, None, int]:
+    def _catch_up(self, place: Place, file: BinaryIO, run: _Run) -> Generator[list[Alert], None, int]:
         """Read what was written to rotated files since `place`; return where to go on in the current one."""
         status = os.fstat(file.fileno())
         if (status.st_ino, status.st_dev) == (place.inode, place.device) and is_same(file, place):
@@ -173,7 +180,7 @@ class TailSource(Source[Alert]):
                 yield from self._read_rotated(_newer(files, place.mtime), 0, run)
         return 0
 
-    def _between(self, old: BinaryIO, new: BinaryIO, run: _Run) -> Iterator[Alert]:
+    def _between(self, old: BinaryIO, new: BinaryIO, run: _Run) -> Iterator[list[Alert]]:
         """Read the files that were made after `old` and rotated away before `new`."""
         ours = os.fstat(old.fileno())
         with rotated_files(self._path, self._olddir) as files:
@@ -183,7 +190,7 @@ class TailSource(Source[Alert]):
             missed = files[index + 1 :] if index is not None else _newer(files, ours.st_mtime_ns)
             yield from self._read_rotated(missed, 0, run)
 
-    def _read_rotated(self, files: list[Rotated], offset: int, run: _Run) -> Iterator[Alert]:
+    def _read_rotated(self, files: list[Rotated], offset: int, run: _Run) -> Iterator[list[Alert]]:
         """Read rotated files to their ends, oldest first, the first one from `offset`."""
         for file in files:
             log.info("%s: reading %s, which was rotated meanwhile", self._path, file.name)
@@ -200,7 +207,7 @@ class TailSource(Source[Alert]):
             yield from self._pieces(decoder, decoder.close(final=False), base, offset, run)
             offset = 0
 
-    def _follow(self, file: BinaryIO, offset: int, run: _Run) -> Generator[Alert, None, Place | None]:
+    def _follow(self, file: BinaryIO, offset: int, run: _Run) -> Generator[list[Alert], None, Place | None]:
         """Read one file as it grows, until its writer has gone on to another one.
 
         Returns where to go on in it when it can no longer be read through `file`.
@@ -262,7 +269,7 @@ class TailSource(Source[Alert]):
             index = index_of(files, ours)
             return bool(files[index + 1 :] if index is not None else _newer(files, ours.st_mtime_ns))
 
-    def _cut_off(self, place: Place, run: _Run) -> Iterator[Alert]:
+    def _cut_off(self, place: Place, run: _Run) -> Iterator[list[Alert]]:
         """Read what a truncation cut off from the copy that was made before it, and from later copies."""
         with rotated_files(self._path, self._olddir) as files:
             number = find(files, place)
@@ -271,21 +278,34 @@ class TailSource(Source[Alert]):
 
     def _pieces(
         self, decoder: Decoder, pieces: list[Alert | Rejected], base: Place | None, start: int, run: _Run
-    ) -> Iterator[Alert]:
-        """Yield the alerts, noting for each which place is reached when it is finished."""
-        stats = self._stats
+    ) -> Iterator[list[Alert]]:
+        """Yield the alerts in short lists, noting for each which place is reached when it is finished."""
+        alerts: list[Alert] = []
+        reached = 0
+        limit = LIST if run.emitter.takes_lists else 1
         for piece, end in zip(pieces, decoder.ends, strict=True):
+            if len(alerts) == limit or (alerts and isinstance(piece, Rejected)):
+                yield self._noted(alerts, base, start + reached, run)
+                alerts = []
             if isinstance(piece, Rejected):
-                stats.rejected += 1
-                if len(stats.first_rejects) < _FIRST:
-                    stats.first_rejects.append(str(piece))
-                run.rejects.add(piece)
-                continue
-            stats.read += 1
-            if self._position is not None and base is not None:
-                self._position.note(run.emitter.seq + 1, moved(base, start + end))
-            yield piece
-            self._checkpoint()
+                self._reject(piece, run)
+            else:
+                alerts.append(piece)
+                reached = end
+        if alerts:
+            yield self._noted(alerts, base, start + reached, run)
+
+    def _noted(self, alerts: list[Alert], base: Place | None, reached: int, run: _Run) -> list[Alert]:
+        if self._position is not None and base is not None:
+            self._position.note(run.emitter.seq + len(alerts), moved(base, reached))
+        return alerts
+
+    def _reject(self, piece: Rejected, run: _Run) -> None:
+        stats = self._stats
+        stats.rejected += 1
+        if len(stats.first_rejects) < _FIRST:
+            stats.first_rejects.append(str(piece))
+        run.rejects.add(piece)
 
     def _checkpoint(self) -> None:
         if self._position is not None:
@@ -303,6 +323,9 @@ def _newer(files: list[Rotated], moment: int) -> list[Rotated]:
 
 # So many rejected pieces are kept to be shown.
 _FIRST = 5
+
+# So many alerts go through the pipeline together: with a position, some of them may come again together.
+LIST = 50
 
 
 def tail(

@@ -45,7 +45,8 @@ class Position:
         )
         self._places: deque[tuple[int, Place]] = deque()
         self._saved_at = 0.0
-        self._unsaved = 0
+        self._saved_seq = 0
+        self._progress = 0
         self._complained = False
         self._lock = threading.Lock()
 
@@ -72,18 +73,19 @@ class Position:
         return len(self._places)
 
     def checkpoint(self) -> None:
-        """Save it from time to time; called after each alert, and when there is none."""
+        """Save it from time to time; called after each list of alerts, and when there is none."""
         if time.monotonic() - self._saved_at >= _SAVE:
             self.save()
 
     def save(self) -> None:
         """Save the place up to which every sink is done."""
         with self._lock:
-            self._unsaved = 0
             committed = self.mark.committed
             place: Place | None = None
             while self._places and self._places[0][0] <= committed:
-                place = self._places.popleft()[1]
+                self._saved_seq, place = self._places.popleft()
+            # Without a place, as in a packed file, there is no use in looking again soon.
+            self._progress = 0 if place is None else committed - self._saved_seq
             self._saved_at = time.monotonic()
             if place is not None and not self._save(place):
                 # With the next look then: there may be no next alert.
@@ -91,9 +93,12 @@ class Position:
 
     def _progressed(self) -> None:
         """Count what has been accepted; called on whichever thread wrote it to disk, while the source may wait."""
-        self._unsaved += 1
-        if self._unsaved >= SAVE_COUNT:
-            self.save()
+        self._progress += 1
+        if self._progress >= SAVE_COUNT:
+            # By each of several sinks, it may be: only what all have is saved.
+            self._progress = self.mark.committed - self._saved_seq
+            if self._progress >= SAVE_COUNT:
+                self.save()
 
     def _save(self, place: Place) -> bool:
         try:

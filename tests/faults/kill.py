@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rxalerts.sinks import FileSink
+from rxalerts.sources._tail import LIST
 from rxalerts.sources._tail_position import SAVE_COUNT
 from tests.faults.command import BATCH, Destinations, post_until_taken, random_moment
 from tests.faults.ledger import Case, Row, compare
@@ -24,8 +25,9 @@ POSTED = 20
 # What a sink may deliver again: a batch that it has, and one whose deletion was under way.
 SINK = 2 * BATCH
 
-# What tail may read again: what was accepted since the position was saved, with the transaction that makes it so.
-TAIL = 2 * SAVE_COUNT
+# What tail may read again: what was accepted since the position was saved, with the transaction that makes it so, and
+# what went through together with the last of that.
+TAIL = 2 * SAVE_COUNT + LIST
 
 # What a line is about as long as, in bytes.
 LINE = 67
