@@ -88,7 +88,7 @@ class Emitter(Generic[T]):
     @property
     def takes_lists(self) -> bool:
         """Whether `emit_batch` hands on several items in one call, as things are now."""
-        return self._many is not None and self._many.room > 1
+        return self.room > 1
 
     def emit(self, item: T) -> bool:
         """Emit one item and wait under pressure; false when the source should end.
