@@ -20,7 +20,20 @@ from rxalerts.record import Demand
 from rxalerts.sinks import CollectSink
 from rxalerts.testing import RecordingSink, eventually
 
-Feed = Callable[[list[Any]], Iterable[Any]]
+Feed = Callable[[list[Any]], Iterable[Any] | Source[Any]]
+
+
+class _Singly(Source[Any]):
+    """Emits one item after the other."""
+
+    def __init__(self, items: list[Any]) -> None:
+        super().__init__("singly")
+        self._items = items
+
+    def produce(self, emitter: Emitter[Any]) -> None:
+        for item in self._items:
+            self._stats.read += 1
+            emitter.emit(item)
 
 
 def alert(number: int, priority: Priority = Priority.NOTICE) -> Alert:
@@ -40,9 +53,9 @@ def outcome(items: list[Any], feed: Feed) -> tuple[list[Any], list[Any], list[st
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from(Priority), max_size=600))
 def test_a_list_is_the_same_as_its_alerts(priorities: list[Priority]) -> None:
-    """Given as a list, which goes through as one, or by a generator, one by one: the same comes out, in order."""
+    """Given as a list or by a generator, which go through in lists, or one by one: the same comes out, in order."""
     items = [alert(number, priority) for number, priority in enumerate(priorities)]
-    assert outcome(items, list) == outcome(items, iter)
+    assert outcome(items, list) == outcome(items, iter) == outcome(items, _Singly)
 
 
 @pytest.mark.parametrize("place", [0, 3, 299])
@@ -51,7 +64,7 @@ def test_what_is_no_alert_costs_its_route_the_same(place: int, caplog: pytest.Lo
     items: list[Any] = [alert(number, Priority.ERROR) for number in range(300)]
     items[place] = "no alert"
     together = outcome(items, list)
-    assert together == outcome(items, iter)
+    assert together == outcome(items, iter) == outcome(items, _Singly)
     assert len(together[0]) == place and len(together[1]) == 300 and together[2]
 
 
@@ -87,7 +100,7 @@ def numbers(sink: CollectSink[Any]) -> list[int]:
     return [item.output_fields["n"] for item in sink.items]
 
 
-@pytest.mark.parametrize("feed", [list, iter])
+@pytest.mark.parametrize("feed", [list, iter, _Singly])
 def test_a_sink_at_two_ends_gets_its_alerts_in_order(feed: Feed) -> None:
     """Of two routes into one sink, neither is ahead of the other by a list; the same holds within one route."""
     items = [alert(number, Priority.ERROR if number % 2 else Priority.DEBUG) for number in range(4)]
@@ -99,7 +112,7 @@ def test_a_sink_at_two_ends_gets_its_alerts_in_order(feed: Feed) -> None:
     assert numbers(twice) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("feed", [list, iter])
+@pytest.mark.parametrize("feed", [list, iter, _Singly])
 def test_a_sink_with_its_own_on_next_is_called_for_each_alert(feed: Feed) -> None:
     """Whoever overrides `on_next` sees every alert there."""
 
@@ -117,12 +130,12 @@ def test_none_in_a_list_ends_its_route() -> None:
     """As it does when it comes alone: what came before is delivered, the report says why the rest is not."""
     items: list[Any] = [alert(0), None, alert(1)]
     results: list[tuple[list[int], tuple[str, ...], int]] = []
-    feeds: list[Feed] = [list, iter]
+    feeds: list[Feed] = [list, iter, _Singly]
     for feed in feeds:
         sink: CollectSink[Any] = CollectSink()
         report = run(feed(items), sink)
         results.append((numbers(sink), report.errors, report.lost))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
     assert results[0][0] == [0] and "None is no alert" in results[0][1][0]
 
 
@@ -139,12 +152,13 @@ def test_a_sink_that_raises_costs_only_its_own_route(caplog: pytest.LogCaptureFi
     assert report.errors == ("route to collect: OSError: a fault of its own",)
 
 
-@pytest.mark.parametrize("feed", [list, iter])
+@pytest.mark.parametrize("feed", [list, iter, _Singly])
 def test_a_full_sink_that_is_to_fail_does_so_at_the_same_alert(feed: Feed) -> None:
     """One alert overflows; what comes behind it finds a sink that has failed."""
     sink: RecordingSink[Any] = RecordingSink(capacity=4, max_batch=2, on_full="fail")
     sink.block()
-    pipeline = Pipeline(feed([alert(number) for number in range(20)]), sink).start()
+    # The other sink keeps the source from being stopped when this one has failed.
+    pipeline = Pipeline(feed([alert(number) for number in range(20)]), sink, CollectSink()).start()
     eventually(lambda: sink.mailbox.received == 20, "all to have been offered")
     sink.release()
     pipeline.wait()

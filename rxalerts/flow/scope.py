@@ -79,6 +79,8 @@ class Scope:
         `meanwhile` is called from time to time.
         """
         pressed, self.pressed = self.pressed, []
+        if stopped is not None and stopped.is_set():
+            return
         gate = threading.Event()
         _when_all_low(pressed, gate.set)
         while not gate.wait(_POLL):

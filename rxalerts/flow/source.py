@@ -76,9 +76,19 @@ class Emitter(Generic[T]):
         return self._scope.seq
 
     @property
+    def plain(self) -> bool:
+        """Whether the observer never takes a list, however much room there is."""
+        return self._many is None
+
+    @property
+    def room(self) -> int:
+        """How many items may go on in one list now, without pressing; 0: they have to go one by one."""
+        return 0 if self._many is None else self._many.room
+
+    @property
     def takes_lists(self) -> bool:
         """Whether `emit_batch` hands on several items in one call, as things are now."""
-        return self._many is not None and self._many.room > 1
+        return self.room > 1
 
     def emit(self, item: T) -> bool:
         """Emit one item and wait under pressure; false when the source should end.
@@ -93,18 +103,21 @@ class Emitter(Generic[T]):
         if not self._stopping:
             self._emit(items)
 
-    def emit_batch(self, items: Sequence[T]) -> int:
+    def emit_batch(self, items: Sequence[T], *, taken: bool = False) -> int:
         """Emit items that are at hand together, with as few calls as the observer and the room in the mailboxes allow.
+
+        Arguments:
+            taken: they are nowhere else any more: all of them are emitted, also when the source is asked to end.
 
         Returns how many were emitted: all of them, unless the source is asked to end.
         """
         many, scope, mark = self._many, self._scope, self._mark
         before = scope.seq
         start = 0
-        while start < len(items) and not self._stopping:
-            room = 0 if many is None else many.room
+        while start < len(items) and (taken or not self._stopping):
+            room = self.room
             if many is None or room < 2:
-                self._emit(items[start : start + 1] if room else items[start:])
+                self._emit(items[start : start + 1] if room else items[start:], taken=taken)
                 start += 1 if room else len(items)
                 continue
             part = items[start : start + room]
@@ -120,7 +133,7 @@ class Emitter(Generic[T]):
                 scope.wait(self.stopped, self.meanwhile)
         return scope.seq - before
 
-    def _emit(self, items: Iterable[T]) -> None:
+    def _emit(self, items: Iterable[T], *, taken: bool = False) -> None:
         scope, mark = self._scope, self._mark
         on_next = self._observer.on_next
         with scope:
@@ -131,7 +144,7 @@ class Emitter(Generic[T]):
                     mark.emitted(scope.seq)
                 if scope.pressed:
                     scope.wait(self.stopped, self.meanwhile)
-                if self._stopping:
+                if self._stopping and not taken:
                     return
 
     def offer(self, items: Sequence[T], mark: Mark | None = None, *, start: int = 0) -> Scope:

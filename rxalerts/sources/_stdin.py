@@ -47,14 +47,9 @@ class StdinSource(Source[Alert]):
             raise SourceError("standard input is closed: give it alerts, or name another source")
         fd = self.fd
         with read(_Input(fd, emitter.stopped), on_bad=self._on_bad) as self._reader:
-            rest: list[Alert] = []
             for block in self._reader.blocks():
-                done = 0 if emitter.stopped.is_set() else emitter.emit_batch(block)
-                rest += block[done:]
-            # What was read before the stop is nowhere else any more: mailboxes have some room beyond their capacity.
-            start = 0
-            while start < len(rest):
-                start = emitter.offer(rest, start=start).seq
+                # What was read before a stop is nowhere else any more: mailboxes have some room beyond their capacity.
+                emitter.emit_batch(block, taken=True)
         if emitter.stopped.is_set():
             self.unread = waiting(fd)
             if self.unread:
