@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"wire"},
     {"flow"},
     {"operators", "sources", "sinks"},
-    {"pipeline", "routes", "testing"},
+    {"pipeline", "routes", "testing", "wiring"},
     {"config"},
     {"cli", "notebook"},
 ]
