@@ -100,7 +100,7 @@ class Alert:
             time=format_rfc3339(self.time_ns),
         )
         self._fields = self._line = self._memo = self._shape = None
-        self._extra = arguments.extra(extra)
+        self._extra = arguments.extra_keys(extra)
         message = arguments.string("message", message) or rule
         if output is None:
             record.output = make_output(source, self.time_ns, record.priority, message)
@@ -273,7 +273,7 @@ class Alert:
             alert._fields = None
         if "extra" in changes:
             record.uuid = UNSET
-            alert._extra = arguments.extra(changes["extra"])
+            alert._extra = arguments.extra_keys(changes["extra"])
         if "priority" in changes:
             alert._priority = arguments.priority(changes["priority"])
             record.priority = LABELS[alert._priority]

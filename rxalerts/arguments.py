@@ -18,7 +18,7 @@ from rxalerts.priority import Priority
 from rxalerts.record import FIELDS
 from rxalerts.timestamps import check_ns, parse_rfc3339
 
-__all__ = ["NAMES", "default_hostname", "extra", "mapping", "priority", "string", "tags", "time_ns"]
+__all__ = ["NAMES", "default_hostname", "extra_keys", "mapping", "priority", "string", "tags", "time_ns"]
 
 NAMES = {*FIELDS, "extra"} - {"uuid"}
 """The names under which an alert's values are given."""
@@ -67,7 +67,7 @@ def mapping(key: str, value: Any) -> dict[str, Any]:
         raise AlertError(f"has no JSON form: {error}", key=key) from None
 
 
-def extra(value: Any) -> dict[str, Any] | None:
+def extra_keys(value: Any) -> dict[str, Any] | None:
     """Return further top-level keys, none of which has a name of its own; None for no keys."""
     keys = mapping("extra", value)
     known = keys.keys() & (NAMES - {"extra"})

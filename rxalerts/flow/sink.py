@@ -220,7 +220,6 @@ class Sink(Actor, ObserverBase[T_contra]):
         )
 
 
-@dataclass(eq=False, repr=False)
 class ThreadSink(Sink[T_contra]):
     """A sink with blocking I/O, on a daemon thread of its own."""
 
@@ -242,7 +241,6 @@ class ThreadSink(Sink[T_contra]):
         return getattr(self, "_thread", None)
 
 
-@dataclass(eq=False, repr=False)
 class AsyncSink(Sink[T_contra]):
     """A sink with non-blocking I/O, as a task on the shared private event loop."""
 
