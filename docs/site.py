@@ -32,7 +32,7 @@ PAGES = {
     "api/sinks.md": ("rxalerts.sinks",),
     "api/testing.md": ("rxalerts.testing",),
     "api/errors.md": ("rxalerts.errors",),
-    "api/flow.md": ("rxalerts.flow.channel", "rxalerts.flow.sink", "rxalerts.flow.backoff", "rxalerts.flow.stats"),
+    "api/flow.md": tuple(f"rxalerts.flow.{name}" for name in ("channel", "sink", "actor", "backoff", "stats")),
 }
 LINK = re.compile(r"(\]\(|^\[[^\]]+\]: )([^)#:\s]+)((?:#[^)\s]*)?)", re.MULTILINE)
 # Not on pages that stand in the source tree alone.

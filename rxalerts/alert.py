@@ -9,26 +9,21 @@ before.
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 import time as clock
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from hashlib import blake2b
-from operator import index
 from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET
 
-from rxalerts import format, jsonvalues
+from rxalerts import arguments, format, jsonvalues
 from rxalerts.display import html_of
-from rxalerts.errors import AlertError
 from rxalerts.format import JSON, cached_format
 from rxalerts.priority import LABELS, Priority
-from rxalerts.record import DEMAND, FIELDS, INTERNAL, PREFIX, Record, decode_record, strip_prefix
-from rxalerts.timestamps import check_ns, format_iso8601, format_local, format_rfc3339, parse_rfc3339
+from rxalerts.record import DEMAND, Record, decode_record, edit_output, make_output, strip_prefix
+from rxalerts.timestamps import format_rfc3339, parse_rfc3339
 
 __all__ = ["Alert"]
 
@@ -93,26 +88,24 @@ class Alert:
         hostname: str | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        self._priority = _priority(priority)
-        self._ns = _time_ns(clock.time_ns() if time is None else time)
+        self._priority = arguments.priority(priority)
+        self._ns = arguments.time_ns(clock.time_ns() if time is None else time)
         record = self._kept = Record(
-            hostname=_string("hostname", _default_hostname() if hostname is None else hostname),
-            output_fields=cast("msgspec.Raw", _object("output_fields", output_fields)),
+            hostname=arguments.string("hostname", arguments.default_hostname() if hostname is None else hostname),
+            output_fields=cast("msgspec.Raw", arguments.mapping("output_fields", output_fields)),
             priority=LABELS[self._priority],
-            rule=_string("rule", rule),
-            source=_string("source", source),
-            tags=_tags(tags),
+            rule=arguments.string("rule", rule),
+            source=arguments.string("source", source),
+            tags=arguments.tags(tags),
             time=format_rfc3339(self.time_ns),
         )
         self._fields = self._line = self._memo = self._shape = None
-        self._extra = _extra(extra)
-        message = _string("message", message) or rule
-        if output is not None:
-            record.output = _string("output", output)
-        elif source == INTERNAL:
-            record.output = message
+        self._extra = arguments.extra_keys(extra)
+        message = arguments.string("message", message) or rule
+        if output is None:
+            record.output = make_output(source, self.time_ns, record.priority, message)
         else:
-            record.output = f"{format_local(self.time_ns)}: {record.priority} {message}"
+            record.output = arguments.string("output", output)
         self._keep_message(message)
 
     @classmethod
@@ -193,7 +186,7 @@ class Alert:
         if isinstance(record.output, str):
             return record.output
         body = _or_empty(record.message) or self.rule
-        return body if record.source == INTERNAL else f"{format_local(self.time_ns)}: {LABELS[self._priority]} {body}"
+        return make_output(record.source, self.time_ns, LABELS[self._priority], body)
 
     @property
     def message(self) -> str:
@@ -264,52 +257,45 @@ class Alert:
         >>> Alert("r", "error", "m", time=0, output="m").replace(priority="debug", message="n").output
         'n'
         """
-        unknown = changes.keys() - _REPLACEABLE
+        unknown = changes.keys() - arguments.NAMES
         if unknown:
-            raise TypeError(f"an alert has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(_REPLACEABLE))}")
+            names = ", ".join(sorted(arguments.NAMES))
+            raise TypeError(f"an alert has no {', '.join(sorted(unknown))}; it has {names}")
         record = msgspec.structs.replace(self._record)
         alert = Alert._make(record, self._priority, self.time_ns, self._fields, self._extra)
         for key in ("rule", "source", "hostname"):
             if key in changes:
-                setattr(record, key, _string(key, changes[key]))
+                setattr(record, key, arguments.string(key, changes[key]))
         if "tags" in changes:
-            record.tags = _tags(changes["tags"])
+            record.tags = arguments.tags(changes["tags"])
         if "output_fields" in changes:
-            record.output_fields = cast("msgspec.Raw", _object("output_fields", changes["output_fields"]))
+            record.output_fields = cast("msgspec.Raw", arguments.mapping("output_fields", changes["output_fields"]))
             alert._fields = None
         if "extra" in changes:
             record.uuid = UNSET
-            alert._extra = _extra(changes["extra"])
+            alert._extra = arguments.extra_keys(changes["extra"])
         if "priority" in changes:
-            alert._priority = _priority(changes["priority"])
+            alert._priority = arguments.priority(changes["priority"])
             record.priority = LABELS[alert._priority]
         if "time" in changes:
-            alert._ns = _time_ns(changes["time"])
+            alert._ns = arguments.time_ns(changes["time"])
             record.time = format_rfc3339(alert.time_ns)
         alert._set_texts(self, changes)
         return alert
 
     def _set_texts(self, old: Alert, changes: Mapping[str, Any]) -> None:
         record = self._record
+        message = arguments.string("message", changes["message"]) if "message" in changes else None
         if "output" in changes:
-            record.output = _string("output", changes["output"])
+            record.output = arguments.string("output", changes["output"])
             record.message = UNSET
-        elif isinstance(record.output, str) or "message" in changes:
-            match = PREFIX.match(old.output)
-            body = old.output[match.end() :] if match else old.output
-            body = _string("message", changes["message"]) if "message" in changes else body
-            if match and changes.keys() & {"message", "priority", "time"}:
-                stamp = match.group(1) or match.group(2)
-                if "time" in changes:
-                    stamp = (format_iso8601 if match.group(1) else format_local)(self.time_ns)
-                body = f"{stamp}: {LABELS[self._priority]} {body}"
-                record.output = body
-            elif "message" in changes:
-                record.output = body
-        if "message" in changes:
+        elif message is not None or (isinstance(record.output, str) and changes.keys() & {"priority", "time"}):
+            moment = self.time_ns if "time" in changes else None
+            record.output = edit_output(old.output, moment, LABELS[self._priority], message)
+        if message is not None:
             had_message = isinstance(record.message, str)
             record.message = UNSET
-            self._keep_message(_string("message", changes["message"]), always=had_message)
+            self._keep_message(message, always=had_message)
 
     def _keep_message(self, message: str, always: bool = False) -> None:
         """Keep the message as a value of its own if it cannot be told from the output."""
@@ -354,67 +340,8 @@ class Alert:
         return (Alert._make, (record, self._priority, self.time_ns, fields, self._extra))
 
 
-_REPLACEABLE = {*FIELDS, "extra"} - {"uuid"}
-
-
-@cache
-def _machine() -> str:
-    return socket.gethostname()
-
-
-def _default_hostname() -> str:
-    return os.environ.get("FALCO_HOSTNAME") or _machine()
-
-
 def _or_empty(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _priority(value: Any) -> Priority:
-    try:
-        return Priority.parse(value)
-    except ValueError as error:
-        raise AlertError(str(error), key="priority") from None
-
-
-def _time_ns(value: Any) -> int:
-    try:
-        return parse_rfc3339(value) if isinstance(value, str) else check_ns(index(value))
-    except (ValueError, TypeError) as error:
-        raise AlertError(f"must be nanoseconds or RFC 3339 text: {error}", key="time") from None
-
-
-def _string(key: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise AlertError(f"must be a string, not {type(value).__name__}", key=key)
-    return jsonvalues.clean_text(value)
-
-
-def _tags(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise AlertError(f"must be a sequence of strings, not {type(value).__name__}", key="tags")
-    return tuple(_string("tags", tag) for tag in cast("Iterable[str]", value))
-
-
-def _object(key: str, value: Any) -> dict[str, Any]:
-    """Return a copy of a mapping as JSON knows it: what is written and read again is equal."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise AlertError(f"must be a mapping, not {type(value).__name__}", key=key)
-    try:
-        copy: dict[str, Any] = jsonvalues.decode(jsonvalues.encode(dict(cast("Mapping[str, Any]", value))))
-        return copy
-    except (TypeError, ValueError) as error:
-        raise AlertError(f"has no JSON form: {error}", key=key) from None
-
-
-def _extra(value: Any) -> dict[str, Any] | None:
-    extra = _object("extra", value)
-    known = extra.keys() & (_REPLACEABLE - {"extra"})
-    if known:
-        raise AlertError(f"{', '.join(sorted(known))}: give it by its own name", key="extra")
-    return extra or None
 
 
 # `Formatted` has an alert, and an alert is rendered by what makes a `Formatted`: only here both are known to those who

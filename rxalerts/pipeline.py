@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import reactivex
@@ -17,25 +17,18 @@ from reactivex.disposable import SingleAssignmentDisposable
 
 from rxalerts.display import html_of
 from rxalerts.errors import SourceError
-from rxalerts.flow.chain import Chain
 from rxalerts.flow.circle import refuse_loop
-from rxalerts.flow.guard import Faults, counted_by
-from rxalerts.flow.hub import Branch, Hub, complete_branches
+from rxalerts.flow.draining import PATIENCE, close_all
+from rxalerts.flow.hub import Hub, complete_branches
 from rxalerts.flow.iterable import from_iterable
 from rxalerts.flow.report import Report
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.source import Emitter, Source
 from rxalerts.flow.threads import ThreadShortage, start
-from rxalerts.routes import Route, Tee, as_route
+from rxalerts.routes import Route, as_route
+from rxalerts.wiring import Wiring
 
 log = logging.getLogger("rxalerts")
-
-# What a sink that was told to end at once gets to do so, in seconds.
-_GRACE = 0.1
-
-# A sink that has delivered nothing for so long, in seconds, is given up when no timeout was asked for.
-PATIENCE = 30.0
-
 
 class Pipeline:
     """A source, its routes and their sinks, with their common life: start, swap, reopen, stop, wait.
@@ -65,13 +58,10 @@ class Pipeline:
             raise ValueError("nothing to run: give at least one route(…, to=sink)")
         self._source: Observable[Any] = source if isinstance(source, Observable) else _iterated(source)
         self._timeout = timeout
-        self._errors: list[str] = []
-        self._faults = Faults()
-        self._failed: list[tuple[Branch, int]] = []
         self._interrupted = False
-        self._hub = Hub(self._errors.append)
-        self._sinks: dict[str, Sink[Any]] = {}
-        self._retired: dict[str, Sink[Any]] = {}
+        # When no sink is left that could deliver anything, there is no reason to read on.
+        self._wiring = Wiring(self._stop_source)
+        self._hub = Hub(self._wiring.errors.append)
         self._routes = [as_route(each) for each in routes]
         files = [path for each in self._routes for sink in each.sinks for path in sink.files]
         refuse_loop(getattr(self._source, "files", ()), files)
@@ -84,7 +74,7 @@ class Pipeline:
     @property
     def sinks(self) -> dict[str, Sink[Any]]:
         """The sinks by name, in the order of the routes."""
-        return dict(self._sinks)
+        return dict(self._wiring.sinks)
 
     def when_finished(self, callback: Callable[[], None]) -> None:
         """Call `callback`, from any thread, when the source has ended; to be set before `start`."""
@@ -93,66 +83,13 @@ class Pipeline:
     def start(self) -> Pipeline:
         """Connect the routes, start the sinks, then the source."""
         self._began = time.monotonic()
-        self._hub.swap(self._connect(self._routes))
+        self._hub.swap(self._wiring.connect(self._routes))
         try:
             start(threading.Thread(target=self._feed, name="rxalerts-source", daemon=True))
         except ThreadShortage as error:
             raise SourceError(str(error)) from error
         self._feeding = True
         return self
-
-    def _connect(self, routes: Sequence[Route]) -> list[Branch]:
-        """Put the routes together, then start what is new in them: an operator that raises leaves all as it was."""
-        # What the operators subscribe to here tells its faults to this pipeline's report.
-        with counted_by(self._faults):
-            return self._joined(routes)
-
-    def _joined(self, routes: Sequence[Route]) -> list[Branch]:
-        branches = [Branch() for _ in routes]
-        streams = [
-            reactivex.compose(*each.operators)(branch) if each.operators else branch
-            for each, branch in zip(routes, branches, strict=True)
-        ]
-        ends = [sink for each in routes for sink in each.sinks]
-        sinks, lists = self._named(ends), _take_lists(ends)
-        new = [sink for sink in sinks.values() if sink not in self._sinks.values()]
-        self._sinks = sinks
-        for each, branch, stream in zip(routes, branches, streams, strict=True):
-            end = Tee([(sink, sink.observer()) for sink in each.sinks], branch, self._route_failed)
-            if stream is branch:
-                branch.connect(end, end.on_next, _as_it_is if lists else None)
-            elif isinstance(stream, Chain) and stream.root is branch:
-                # Nothing but our own stateless steps: no subscription in between.
-                branch.connect(end, stream.compiled(end.on_next), stream.batched() if lists else None)
-            else:
-                stream.subscribe(end.on_next, end.on_error, end.on_completed)
-        for sink in new:
-            sink.states.subscribe(lambda state: self._sink_ended() if state.ended else None)
-            sink.start()
-        return branches
-
-    def _route_failed(self, branch: Branch, message: str, sinks: int) -> None:
-        branch.fail()
-        self._failed.append((branch, sinks))
-        self._errors.append(message)
-
-    def _named(self, sinks: Iterable[Sink[Any]]) -> dict[str, Sink[Any]]:
-        """Return each sink once, under a name of its own, in the order of the routes."""
-        names = {sink: name for name, sink in self._sinks.items()}
-        kept = {names[sink] for sink in sinks if sink in names}
-        named: dict[str, Sink[Any]] = {}
-        for sink in sinks:
-            if sink in named.values():
-                continue
-            name = names.get(sink) or _free(sink.name, kept | named.keys())
-            named[name] = sink
-        return named
-
-    def _sink_ended(self) -> None:
-        """When no sink is left that could deliver anything, there is no reason to read on."""
-        # In the middle of an exchange of all sinks there may be none at all.
-        if self._sinks and all(sink.state.ended for sink in self._sinks.values()):
-            self._stop_source()
 
     def _feed(self) -> None:
         try:
@@ -195,7 +132,7 @@ class Pipeline:
 
     def reopen(self) -> None:
         """Close and reopen every sink's channel, as SIGUSR1 does; returns at once."""
-        for sink in list(self._sinks.values()):
+        for sink in list(self._wiring.sinks.values()):
             sink.reopen()
 
     def swap(self, *routes: Route | Sink[Any]) -> None:
@@ -205,15 +142,13 @@ class Pipeline:
         RuntimeError when called by an operator or an observer in the middle of an emission.
         """
         self._hub.refuse_own_emission()
-        before = self._sinks
+        before = self._wiring.sinks
         new = [as_route(each) for each in routes]
-        old = self._hub.swap(self._connect(new))
+        old = self._hub.swap(self._wiring.connect(new))
         self._routes = new
         complete_branches(old)
-        for name, sink in before.items():
-            if sink not in self._sinks.values():
-                self._retired[_free(f"{name} (retired)", self._retired)] = sink
-                threading.Thread(target=self._close, args=([sink], self._timeout), daemon=True).start()
+        for sink in self._wiring.retire(before):
+            threading.Thread(target=close_all, args=([sink], self._timeout), daemon=True).start()
 
     def wait(self) -> Report:
         """Wait for the source's end, drain and close the sinks, and return the report.
@@ -253,77 +188,23 @@ class Pipeline:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         self._hub.finished.wait(PATIENCE if left is None else left / 2)
         self._hub.complete()
-        self._close(self._all(), None if deadline is None else max(0.0, deadline - time.monotonic()))
-
-    def _all(self) -> list[Sink[Any]]:
-        """Return all sinks, those that are in no route any more included."""
-        return [*self._sinks.values(), *self._retired.values()]
+        close_all(self._wiring.everybody(), None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def report(self) -> Report:
         """Return the counts as they are now."""
         sources = self._source.all_stats() if isinstance(self._source, Source) else ()
-        sinks = {**self._sinks, **self._retired}
+        wiring = self._wiring
+        sinks = {**wiring.sinks, **wiring.retired}
         return Report(
             sinks={name: sink.stats() for name, sink in sinks.items()},
             sources=sources,
             seconds=0.0 if self._began is None else time.monotonic() - self._began,
             interrupted=self._interrupted,
-            errors=tuple(self._errors),
-            faults=dict(self._faults.counts),
-            faulty=self._faults.lost,
-            cut=sum(branch.missed * sinks for branch, sinks in dict(self._failed).items()),
+            errors=tuple(wiring.errors),
+            faults=dict(wiring.faults.counts),
+            faulty=wiring.faults.lost,
+            cut=wiring.cut,
         )
-
-    @staticmethod
-    def _close(sinks: Sequence[Sink[Any]], timeout: float | None) -> None:
-        """Let all drain at the same time, and see each one to its end."""
-        for sink in sinks:
-            sink.stop(timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for sink in sinks:
-            if deadline is not None:
-                if (left := deadline - time.monotonic()) > 0:
-                    sink.close(left)
-                elif not sink.wait(_GRACE):
-                    sink.give_up()
-                continue
-            progress, since = _progress(sink), time.monotonic()
-            while not sink.wait(0.1):
-                if (now := _progress(sink)) != progress:
-                    progress, since = now, time.monotonic()
-                elif time.monotonic() - since > PATIENCE:
-                    log.error("%s: nothing delivered for %g s: given up", sink.name, PATIENCE)
-                    sink.close(0.0)
-                    break
-
-
-def _take_lists(ends: Sequence[Sink[Any]]) -> bool:
-    """Tell whether lists may go to these ends of routes: each sink is there once, and has no `on_next` of its own.
-
-    A sink at several ends would get one route's alerts of a list after those of another, out of their order.
-    """
-    ours = all(getattr(sink.on_next, "__func__", None) is Sink[Any].on_next for sink in ends)
-    return ours and len(set(ends)) == len(ends)
-
-
-def _as_it_is(items: Sequence[Any]) -> Sequence[Any]:
-    if type(None) in set(map(type, items)):
-        # One by one the sink says which.
-        raise TypeError("None is no alert")
-    return items
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    """Return `name`, with a number if it is taken."""
-    candidate, number = name, 2
-    while candidate in taken:
-        candidate, number = f"{name}-{number}", number + 1
-    return candidate
-
-
-def _progress(sink: Sink[Any]) -> int:
-    stats = sink.stats()
-    return stats.delivered + stats.lost
 
 
 def _iterated(source: Iterable[Any]) -> Source[Any]:

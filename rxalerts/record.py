@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from rxalerts.priority import LABELS
+from rxalerts.timestamps import format_iso8601, format_local
 
 __all__ = [
     "ANY_START",
@@ -21,6 +22,8 @@ __all__ = [
     "Demand",
     "Record",
     "decode_record",
+    "edit_output",
+    "make_output",
     "strip_prefix",
 ]
 
@@ -113,3 +116,24 @@ def strip_prefix(output: str) -> str:
     """Return an alert's text without the time and the priority in front, if they are there."""
     match = PREFIX.match(output)
     return output[match.end() :] if match else output
+
+
+def make_output(source: object, time_ns: int, label: str, body: str) -> str:
+    """Return the output of an alert that has none: the local time and the priority in front, as Falco writes it."""
+    return body if source == INTERNAL else f"{format_local(time_ns)}: {label} {body}"
+
+
+def edit_output(output: str, time_ns: int | None, label: str, message: str | None) -> str:
+    """Return an output with another time, priority and message, in the form that it has; None: they stay.
+
+    >>> edit_output("12:00:00.000000001: Error old", None, "Debug", "new")
+    '12:00:00.000000001: Debug new'
+    """
+    match = PREFIX.match(output)
+    if match is None:
+        return output if message is None else message
+    body = output[match.end() :] if message is None else message
+    stamp = match.group(1) or match.group(2)
+    if time_ns is not None:
+        stamp = (format_iso8601 if match.group(1) else format_local)(time_ns)
+    return f"{stamp}: {label} {body}"

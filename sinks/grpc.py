@@ -171,8 +171,8 @@ class GrpcSink(AsyncSink[Alert | Formatted]):
 
     def spoiled(self, item: Alert | Formatted, reason: str, detail: str) -> None:
         """Put an alert that a subscriber does not get to the dead letters."""
-        if self._dead.observed or self._dead_box is not None:
-            self._bury(DeadLetter(item, reason, detail, 0, time.time()), lambda: None)
+        if self._undelivered.letters.observed:
+            self._undelivered.bury(DeadLetter(item, reason, detail, 0, time.time()))
 
 
 class _GrpcChannel(AsyncChannel):

@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # rxalerts/ needs a place here.
 FLOORS: list[set[str]] = [
     {"_version", "errors", "escapes", "jsonvalues", "lazy", "priority", "timestamps", "record"}
-    | {"alert", "display", "format", "shapes"},
+    | {"alert", "arguments", "display", "format", "shapes"},
     {"wire"},
     {"flow"},
     {"operators", "sources", "sinks"},
-    {"pipeline", "routes", "testing"},
+    {"pipeline", "routes", "testing", "wiring"},
     {"config"},
     {"cli", "notebook", "__main__"},
 ]

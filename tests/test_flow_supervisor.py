@@ -9,10 +9,10 @@ import pytest
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import Batch, Channel, Fatal, Gone, Rejected, Retryable
 from rxalerts.flow.control import Flush, Reopen
+from rxalerts.flow.custody import CHECKPOINT
 from rxalerts.flow.scope import Scope
 from rxalerts.flow.sink import Sink
 from rxalerts.flow.stats import DeadLetter
-from rxalerts.flow.supervisor import CHECKPOINT
 from rxalerts.flow.watermark import Watermark
 from rxalerts.testing import RecordingSink, VirtualDriver
 

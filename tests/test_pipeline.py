@@ -26,6 +26,7 @@ from rxalerts import sinks, sources
 from rxalerts.flow.channel import Fatal
 from rxalerts.flow.source import Emitter, Source
 from rxalerts.testing import RecordingSink, eventually
+from rxalerts.wiring import Wiring
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -664,20 +665,20 @@ def test_collecting_in_a_plain_pipe() -> None:
     assert kept.items == [1, 2, 3]
 
 
-@pytest.mark.parametrize("where", ["_connect", "_all"])
+@pytest.mark.parametrize("where", ["connect", "everybody"])
 def test_an_interrupt_at_an_awkward_moment_is_no_different(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the pipeline is being put together, or while it is being closed: a report, and closed sinks."""
     sink: RecordingSink[int] = RecordingSink()
-    original = getattr(rxa.Pipeline, where)
+    original = getattr(Wiring, where)
     interrupts = [KeyboardInterrupt()]
 
-    def interrupted(self: rxa.Pipeline, *arguments: Any) -> Any:
+    def interrupted(self: Wiring, *arguments: Any) -> Any:
         result = original(self, *arguments)
         if interrupts:
             raise interrupts.pop()
         return result
 
-    monkeypatch.setattr(rxa.Pipeline, where, interrupted)
+    monkeypatch.setattr(Wiring, where, interrupted)
     report = rxa.run(range(10), sink)
     assert report.interrupted
     assert report.lost == 0

@@ -9,6 +9,7 @@ from rxalerts.errors import OptionError
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.options import option
 from rxalerts.flow.overflow import Overflow
+from rxalerts.flow.places import spool_file
 from rxalerts.format import JSON, TEXT, Format
 
 _FORMATS = {"text": TEXT, "json": JSON}
@@ -72,6 +73,10 @@ class SinkOptions:
             if not isinstance(value := getattr(self, key), kind):
                 raise OptionError(key, f"must be a {kind.__module__}.{kind.__name__}(…), got {value!r}")
         return self.format
+
+    def spool_path(self) -> str:
+        """Return the file that this sink's backlog is in when it is durable."""
+        return spool_file(self.name, self.durable, self.spool_dir)
 
 
 def _overflow(key: str, value: Overflow | str) -> Overflow:

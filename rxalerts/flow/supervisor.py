@@ -9,35 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from rxalerts.flow.backoff import Retry
 from rxalerts.flow.channel import AsyncChannel, Batch, Channel, Fatal, Gone, Rejected, Retryable
 from rxalerts.flow.control import Call, Flush, GiveUp, Reopen, Steps, Stop, Wait
-from rxalerts.flow.mailbox import Entry, Mailbox
+from rxalerts.flow.custody import Custody
+from rxalerts.flow.mailbox import Mailbox
+from rxalerts.flow.requests import Requests
 from rxalerts.flow.stats import State
 from rxalerts.flow.threads import is_shortage
+from rxalerts.flow.undelivered import Undelivered
 
 log = logging.getLogger("rxalerts")
-
-# A buffered channel is flushed so often, in seconds, when a source waits to commit what it took.
-CHECKPOINT = 1.0
-
 
 # How often a sink looks whether the disk has got on, when it waits for its backlog to be read at the end, or for its
 # dead letters to be written, in seconds.
 _DISK_TICK = 0.02
 # How soon an idle sink looks again whether losses can be told.
 _TELL_TICK = 1.0
-
-
-class Host(Protocol):
-    """What the supervisor needs of the sink around it."""
-
-    def state_changed(self, state: State) -> None: ...
-    def rejected(self, item: Any, reason: str, attempts: int, done: Callable[[], None]) -> None: ...
-    @property
-    def burdened(self) -> bool: ...
 
 
 class Supervisor:
@@ -48,7 +38,8 @@ class Supervisor:
         name: str,
         mailbox: Mailbox,
         channel: Channel | AsyncChannel,
-        host: Host,
+        undelivered: Undelivered,
+        state_changed: Callable[[State], None],
         *,
         retry: Retry,
         max_batch: int,
@@ -57,25 +48,19 @@ class Supervisor:
         self._name = name
         self._mailbox = mailbox
         self._channel = channel
-        self._host = host
+        self._undelivered = undelivered
+        self._state_changed = state_changed
         self._retry = retry
         self._max_batch = max_batch
         self._clock = clock
-        self._hand: list[Entry] = []
+        self._requests = Requests(mailbox)
         self._limit = max_batch
         self._is_open = False
-        self._flushes: list[Flush] = []
-        self._reopens: list[Reopen] = []
-        self._stop: Stop | None = None
         self._over = False
-        self._buffered: list[Entry] = []
-        self._flush_at: float | None = None
         self._failing_since: float | None = None
-        self._attempts = 0
         self._abandoned = False
+        self.custody = Custody(mailbox, channel, undelivered.rejected, clock)
         self.state = State.CREATED
-        self.delivered = 0
-        self.rejected = 0
         self.retried = 0
         self.failures = 0
         self.last_error: str | None = None
@@ -98,17 +83,17 @@ class Supervisor:
                     break
                 if self._out_of_time():
                     self._abandon_all("shutdown")
-                elif self._reopens:
+                elif self._requests.reopens:
                     yield from self._guarded(self._reopen())
                 elif self._flush_due():
                     yield from self._guarded(self._flush())
-                elif self._host.burdened:
+                elif self._undelivered.burdened:
                     # What would be rejected next could not be kept: better to wait, and let the source wait.
                     yield Wait(_DISK_TICK, control_only=True)
                 elif self._take():
                     yield from self._guarded(self._deliver())
-                elif self._stop is not None:
-                    if self._buffered:
+                elif self._requests.stop is not None:
+                    if self.custody.buffered:
                         yield from self._guarded(self._flush())
                     elif self._abandoned or self._mailbox.drained:
                         break
@@ -118,37 +103,35 @@ class Supervisor:
                     # Nothing left to deliver: see at least whether it can be opened again.
                     yield from self._guarded(self._open())
                 else:
-                    self._tell_losses()
+                    self._undelivered.tell_losses()
                     yield Wait(self._until_flush())
-            self._tell_losses()
+            self._undelivered.tell_losses()
             yield from self._shut()
         finally:
             self._end()
 
     def _take(self) -> bool:
         """Have something in hand: what a write left there, with newer items behind it if the channel kept it."""
-        if not self._hand or self._kept_since is not None:
-            self._hand += self._mailbox.take(max(0, self._max_batch - len(self._hand)))
-        return bool(self._hand)
+        custody = self.custody
+        if not custody.hand or self._kept_since is not None:
+            custody.hand += self._mailbox.take(max(0, self._max_batch - len(custody.hand)))
+        return bool(custody.hand)
 
     @property
     def hurried(self) -> bool:
         """Whether somebody waits for the sink to have delivered what it has: a flush, a reopen or the end."""
-        return bool(self._flushes or self._reopens or self._stop)
+        requests = self._requests
+        return bool(requests.flushes or requests.reopens or requests.stop)
 
     def _heed(self) -> None:
         for message in self._mailbox.control():
             match message:
-                case Flush():
-                    self._flushes.append(message)
-                case Reopen():
-                    self._reopens.append(message)
                 case GiveUp():
                     if not self.state.ended:
                         self._fail(message.reason)
-                case Stop():
-                    self._stop = message if self._stop is None else self._sooner(self._stop, message)
-                    if not self.state.ended:
+                case Flush() | Reopen() | Stop():
+                    self._requests.add(message)
+                    if isinstance(message, Stop) and not self.state.ended:
                         self._set_state(State.DRAINING)
                 case _:
                     raise TypeError(f"unknown control message {message!r}")
@@ -158,18 +141,9 @@ class Supervisor:
         """For how many seconds attempts have been failing; 0 when the last one did not."""
         return 0.0 if self._failing_since is None else self._clock() - self._failing_since
 
-    @property
-    def buffered(self) -> int:
-        """How many alerts are only in the channel's own buffer."""
-        return len(self._buffered)
-
-    @staticmethod
-    def _sooner(one: Stop, other: Stop) -> Stop:
-        deadlines = [stop.deadline for stop in (one, other) if stop.deadline is not None]
-        return Stop(min(deadlines, default=None))
-
     def _out_of_time(self) -> bool:
-        return self._stop is not None and self._stop.deadline is not None and self._clock() >= self._stop.deadline
+        stop = self._requests.stop
+        return stop is not None and stop.deadline is not None and self._clock() >= stop.deadline
 
     # -- what is done with the channel ----------------------------------------------------------------------
 
@@ -197,38 +171,39 @@ class Supervisor:
 
     def _open(self) -> Steps:
         if not self._is_open:
-            if self._stop is None:
+            if self._requests.stop is None:
                 self._set_state(State.STARTING)
             yield from self._call(self._channel.open)
             self._is_open = True
-        if self._stop is None:
+        if self._requests.stop is None:
             self._set_state(State.RUNNING)
 
     def _deliver(self) -> Steps:
         yield from self._open()
-        entries = self._hand[: self._limit]
+        custody = self.custody
+        entries = custody.hand[: self._limit]
         batch: Batch[Any] = Batch([entry[0] for entry in entries])
         since, self._kept_since = self._kept_since, None
-        self._attempts += since is None
+        custody.attempts += since is None
         began = self._clock() if since is None else since
-        before = len(self._hand)
+        before = len(custody.hand)
         try:
             # A write that goes on with what it kept has been busy since it got no further.
             yield from self._call(self._channel.write, batch, since=began)
         except (Retryable, Fatal, Gone, OSError):
-            self._account(entries, batch, complete=False)
+            custody.account(entries, batch, complete=False)
             raise
         except Exception as error:
-            self._account(entries, batch, complete=False)
+            custody.account(entries, batch, complete=False)
             if is_shortage(error):
                 raise
-            left = len(entries) - (before - len(self._hand))
+            left = len(entries) - (before - len(custody.hand))
             if not left:
                 raise
             # A fault in rendering one item is that item's, not the destination's.
             self._narrow(describe(error), left)
             return
-        settled = self._account(entries, batch, complete=not batch.kept)
+        settled = custody.account(entries, batch, complete=not batch.kept)
         if settled and not (self.failures and self._channel.pending):
             # What is only in the channel's own buffer says nothing about the destination.
             self._recovered()
@@ -239,128 +214,55 @@ class Supervisor:
         """Let the channel go on with what it kept, after the pause that it asked for."""
         self._kept_since = since
         if batch.pause is not None:
-            before = len(self._hand)
-            if self._take() and len(self._hand) == before:
+            before = len(self.custody.hand)
+            if self._take() and len(self.custody.hand) == before:
                 # What waits and finds no room in the hand must not end the pause.
                 yield Wait(batch.pause, control_only=self._mailbox.waiting > 0)
             self._kept_since = self._clock()
-
-    def _account(self, entries: list[Entry], batch: Batch[Any], *, complete: bool) -> bool:
-        """Settle what the batch says is done; what is not stays in hand. Tells whether anything was settled."""
-        if complete and not batch.rejections:
-            del self._hand[: len(entries)]
-            self._delivered(entries)
-            return True
-        delivered: list[Entry] = []
-        left: list[Entry] = []
-        refused: list[tuple[Entry, str]] = []
-        for entry, verdict in zip(entries, batch.verdicts(complete=complete), strict=True):
-            if verdict is False:
-                left.append(entry)
-            elif isinstance(verdict, str):
-                refused.append((entry, verdict))
-            else:
-                delivered.append(entry)
-        self._hand[: len(entries)] = left
-        self._delivered(delivered)
-        for entry, reason in refused:
-            self._refused(entry, reason)
-        if delivered or refused:
-            self._attempts = 0
-        return complete or bool(delivered or refused)
-
-    def _delivered(self, entries: list[Entry]) -> None:
-        """Make room for others; count and commit what is not only in the channel's own buffer."""
-        self._mailbox.settle(entries)
-        if not (self._channel.pending or self._buffered):
-            self.delivered += len(entries)
-            self._mailbox.confirm(entries)
-            return
-        self._buffered += entries
-        self._sunk(len(self._buffered) - self._channel.pending)
-        if self._flush_at is None and self._mailbox.awaited and self._buffered:
-            self._flush_at = self._clock() + CHECKPOINT
-
-    def _sunk(self, count: int) -> None:
-        """Count and commit the oldest `count` alerts that had been in the channel's buffer."""
-        if count > 0:
-            sunk = self._buffered[:count]
-            del self._buffered[:count]
-            self.delivered += count
-            self._mailbox.confirm(sunk)
-
-    def _refused(self, entry: Entry, reason: str) -> None:
-        self.rejected += 1
-        self._mailbox.settle([entry])
-        # Finished when it is in the dead letters, if they are kept.
-        attempts = self._attempts + self._mailbox.attempts(entry)
-        self._host.rejected(entry[0], reason, attempts, lambda: self._mailbox.confirm([entry]))
 
     def _recovered(self) -> None:
         if self.failures:
             log.info("%s: works again after %d failed attempts", self._name, self.failures)
         self.failures = 0
-        self._attempts = 0
+        self.custody.attempts = 0
         self._failing_since = None
         self._limit = min(self._max_batch, self._limit * 2 if self._limit < self._max_batch else self._max_batch)
-        self._tell_losses()
-
-    def _tell_losses(self) -> None:
-        loss = self._mailbox.loss()
-        if loss is not None:
-            log.warning(
-                "%s: %d alerts lost between %.3f and %.3f (epoch seconds)",
-                self._name,
-                loss.count,
-                loss.first,
-                loss.last,
-            )
+        self._undelivered.tell_losses()
 
     def _flush_due(self) -> bool:
-        if self._flush_at is not None and self._clock() >= self._flush_at:
+        due = self.custody.flush_at
+        if due is not None and self._clock() >= due:
             return True
-        return any(self._reached(flush) for flush in self._flushes)
+        return bool(self._requests.flushes) and self._requests.flush_due
 
     def _until_flush(self) -> float | None:
         # Losses that are still to be told want another look, too.
         untold = None if self._mailbox.losing_since is None else _TELL_TICK
-        if self._flush_at is None:
+        if self.custody.flush_at is None:
             return untold
-        due = max(0.0, self._flush_at - self._clock())
+        due = max(0.0, self.custody.flush_at - self._clock())
         return due if untold is None else min(due, untold)
 
-    def _reached(self, flush: Flush) -> bool:
-        return self._mailbox.left >= flush.target
-
     def _flush(self) -> Steps:
-        if self._buffered:
+        if self.custody.buffered:
             yield from self._open()
         if self._is_open:
             yield from self._call(self._channel.flush)
             if self.failures:
                 self._recovered()
-        self._flushed()
-        for flush in [flush for flush in self._flushes if self._reached(flush)]:
-            self._flushes.remove(flush)
-            flush.kept = True
-            flush.done.set()
-
-    def _flushed(self) -> None:
-        self._flush_at = None
-        self._sunk(len(self._buffered) - self._channel.pending)
+        self.custody.flushed()
+        self._requests.flushed()
 
     def _reopen(self) -> Steps:
         try:
             if self._is_open:
                 # If this fails, wherever it stands, the channel is closed and opened anew.
                 yield from self._call(self._channel.reopen)
-                self._flushed()
+                self.custody.flushed()
             else:
                 yield from self._open()
         finally:
-            reopens, self._reopens = self._reopens, []
-            for reopen in reopens:
-                reopen.done.set()
+            self._requests.reopened()
 
     # -- failures -------------------------------------------------------------------------------------------
 
@@ -369,20 +271,19 @@ class Supervisor:
         if tried > 1:
             self._limit = tried // 2
             return
-        self._refused(self._hand.pop(0), reason)
-        self._attempts = 0
+        self.custody.refuse_first(reason)
 
     def _back_off(self, error: Exception) -> Steps:
         """Close, wait, and let the main loop try again, or give up."""
         now = self._clock()
         self.failures += 1
-        self.retried += min(self._limit, len(self._hand))
+        tried = self.custody.hand[: self._limit]
+        self.retried += len(tried)
         self._failing_since = now if self._failing_since is None else self._failing_since
         self.last_error = describe(error)
         if self._retry.exhausted(self.failures, now - self._failing_since):
             self._fail(f"{self.last_error}; gave up after {self.failures} attempts")
             return
-        tried = self._hand[: self._limit]
         # The first attempt afterwards is a probe: one alert, not a whole batch, into what may still be broken.
         self._limit = 1
         # The pauses go on growing from where an earlier process was.
@@ -392,19 +293,20 @@ class Supervisor:
         self._mailbox.failed(tried, pause)
         log.log(level, "%s: %s; next attempt in %.1f s", self._name, self.last_error, pause)
         yield from self._close_channel()
-        if self._stop is None:
+        if self._requests.stop is None:
             self._set_state(State.BACKOFF)
         yield from self._pause(now + pause)
 
     def _pause(self, until: float) -> Steps:
         """Wait until then; a reopen, the first stop or giving up ends the pause, other mail does not."""
-        stopping = self._stop is not None
+        requests = self._requests
+        stopping = requests.stop is not None
         while (left := until - self._clock()) > 0 and not self._out_of_time():
-            if self._stop is not None and self._stop.deadline is not None:
-                left = min(left, max(0.0, self._stop.deadline - self._clock()))
+            if (deadline := requests.deadline) is not None:
+                left = min(left, max(0.0, deadline - self._clock()))
             yield Wait(left, control_only=True)
             self._heed()
-            if self._reopens or self.state is State.FAILED or (self._stop is not None and not stopping):
+            if requests.reopens or self.state is State.FAILED or (requests.stop is not None and not stopping):
                 return
 
     def _fail(self, reason: str) -> None:
@@ -418,13 +320,7 @@ class Supervisor:
         self._over = True
         self._abandoned = True
         self._mailbox.close(reason)
-        # What has sunk before a flush failed is delivered all the same.
-        self._sunk(len(self._buffered) - self._channel.pending)
-        hand, self._hand = self._hand, []
-        self._mailbox.settle(hand)
-        buffered = list(self._buffered)
-        self._buffered.clear()
-        count = self._mailbox.forsake(buffered + hand, reason) + self._mailbox.discard(reason)
+        count = self.custody.abandon(reason)
         if count and reason != "unread":
             log.error("%s: %d alerts not delivered (%s)", self._name, count, reason)
 
@@ -453,15 +349,12 @@ class Supervisor:
             self._set_state(State.FAILED)
         self._mailbox.close("closed")
         self._heed()
-        for flush in self._flushes:
-            flush.done.set()
-        for reopen in self._reopens:
-            reopen.done.set()
+        self._requests.release()
 
     def _set_state(self, state: State) -> None:
         if state is not self.state:
             self.state = state
-            self._host.state_changed(state)
+            self._state_changed(state)
 
 
 def describe(error: BaseException) -> str:
