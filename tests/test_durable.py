@@ -558,19 +558,25 @@ def test_a_file_that_cannot_be_written_anew_is_counted(tmp_path: Path, caplog: p
     assert sink.stats().spooled == 0 and mark.released == [] and balanced(sink)
 
 
-@pytest.mark.parametrize("size", ["1m", "4m"])
-def test_a_spool_gets_out_of_the_file_system_that_it_has_filled(tmp_path: Path, size: str) -> None:
-    """It leaves itself enough of it to delete what was delivered, and to go on with what the source held back."""
-    with small_disk(tmp_path / "disk", size) as disk:
-        sink = recording(disk, capacity=100)
+@pytest.mark.parametrize(
+    ("disk_size", "capacity", "size", "count"),
+    [("1m", 100, 400, 8000), ("4m", 100, 400, 8000), ("2m", 1000, 3000, 1500), ("4m", 1000, 3000, 1500)],
+)
+def test_a_spool_gets_out_of_the_file_system_that_it_has_filled(
+    tmp_path: Path, disk_size: str, capacity: int, size: int, count: int
+) -> None:
+    """It deletes what was delivered, or begins anew when all was, and goes on with what the source held back."""
+    with small_disk(tmp_path / "disk", disk_size) as disk:
+        sink = recording(disk, capacity=capacity)
         sink.fail(OSError("away"), times=None)
-        source = threading.Thread(target=run, args=([alert(number, size=400) for number in range(8000)], sink))
+        items = [alert(number, size=size) for number in range(count)]
+        source = threading.Thread(target=run, args=(items, sink))
         source.start()
         wait_for(lambda: sink.mailbox.pressing and sink.stats().failures > 3)
-        assert sink.stats().received < 8000
+        assert sink.stats().received < count
         sink.mend()
         source.join(30)
-        assert numbers(sink.written) == list(range(8000))
+        assert numbers(sink.written) == list(range(count))
         assert sink.stats().lost == 0
 
 

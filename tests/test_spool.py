@@ -122,6 +122,21 @@ def test_a_spool_that_loses_a_file_is_written_anew(path: Path, gone: str, page_s
         again.close()
 
 
+def test_a_spool_that_begins_anew_gives_its_space_back(path: Path) -> None:
+    """It is empty, small, where it was, and goes on with the ids behind the last one; an empty one has none to give."""
+    written = fill(path, range(1, 1001), size=500)
+    spool = Spool(str(path))
+    before = path.stat().st_size
+    assert spool.clear()
+    assert (spool.count, spool.bytes, spool.last_id, spool.in_place) == (0, 0, len(written), True)
+    assert path.stat().st_size < before / 4
+    assert not spool.clear()
+    spool.close()
+    again = Spool(str(path))
+    assert (again.count, again.last_id) == (0, len(written))
+    again.close()
+
+
 def test_deleting_keeps_the_counts(path: Path) -> None:
     """After any mix of writing and deleting, count and bytes are what the rows say."""
     spool = Spool(str(path))

@@ -175,6 +175,11 @@ def is_damage(error: sqlite3.Error, *, opening: bool = False) -> bool:
     return code & 0xFF in _DAMAGE or (opening and code & 0xFF == sqlite3.SQLITE_ERROR)
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Tell whether an error means that there is no space."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def check_log(path: str) -> None:
     """Set a write-ahead log aside whose beginning is damaged: SQLite would pass over it without a word."""
     wal = f"{path}-wal"

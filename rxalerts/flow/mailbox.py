@@ -33,6 +33,7 @@ class Mailbox(Intake):
         audience: tells whether anybody wants to hear of more than the first item of a spell of overflow.
         clock: monotonic seconds, for tests.
 
+    >>> from rxalerts.flow.overflow import Overflow
     >>> box = Mailbox(capacity=2, on_full=Overflow.DROP_OLDEST)
     >>> [box.offer(text).value for text in ("a", "b", "c")]
     ['accepted', 'accepted', 'replaced']

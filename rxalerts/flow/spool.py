@@ -55,6 +55,10 @@ _PRAGMAS = (
 # What is left of a file system when the file has stopped growing, in bytes: for deleting what was delivered, and for
 # the log of what takes its place.
 _RESERVE = 1 << 19
+# What a transaction may take of the log beside its rows: the pages that it touches, however little it changes there.
+_TOUCHED = 8 * _PAGE_SIZE
+# What an empty file takes, with its log, and some more.
+_LITTLE = 24 * _PAGE_SIZE
 # For how many seconds a look at the free space counts: each one may have to wait for the interpreter's lock.
 _TRUST = 1.0
 _FREE_PAGES = ("freelist_count", "page_size")
@@ -170,9 +174,11 @@ class Spool:
         Raises sqlite3.Error when nothing of it was done, for example because the disk is full.
         """
         connection = self._connection
-        count, size = self.count + len(rows), self.bytes + sum(row.size for row in rows) - sum(deleted.values())
+        added = sum(row.size for row in rows)
+        count, size = self.count + len(rows), self.bytes + added - sum(deleted.values())
         last_id = max(rows[-1].id, self.last_id) if rows else self.last_id
         self.transactions += 1
+        self._spare -= added + _TOUCHED
         try:
             connection.execute("BEGIN IMMEDIATE")
             insert(connection, rows)
@@ -237,7 +243,6 @@ class Spool:
         """
         now = time.monotonic()
         if now < self._looked + _TRUST and wanted <= self._spare:
-            self._spare -= wanted
             return wanted
         try:
             space = self._space(wanted)
@@ -247,7 +252,7 @@ class Spool:
         except OSError:
             # The folder is gone: SQLite will say so.
             return wanted
-        self._looked, self._spare = now, space // 2 - wanted
+        self._looked, self._spare = now, space // 2
         return space
 
     def _space(self, wanted: int) -> int:
@@ -264,6 +269,24 @@ class Spool:
         """Fold the log back into the file, which gives back the space of old versions of its pages."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def clear(self) -> bool:
+        """Leave the file, all of whose alerts are done, and begin another one; false if that would give nothing back.
+
+        Raises sqlite3.Error, OSError or SinkError when there is none to begin.
+        """
+        names = (self.path, f"{self.path}-wal", f"{self.path}-shm")
+        if sum(map(_file_size, names)) < _LITTLE:
+            return False
+        self._connection.close()
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+        self._connection = self._connect()
+        self._connection.execute("UPDATE totals SET last_id = ?", (self.last_id,))
+        self.count = self.bytes = 0
+        self._looked = -_TRUST
+        return True
 
     def close(self) -> None:
         """Close the file and let others have it."""

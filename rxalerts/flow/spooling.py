@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rxalerts.errors import SinkError
-from rxalerts.flow.database import is_damage
+from rxalerts.flow.database import is_damage, is_full
 from rxalerts.flow.mailbox import Entry, Mailbox
 from rxalerts.flow.overflow import Overflow
 from rxalerts.flow.rows import Row, as_item, as_rows
@@ -69,6 +69,8 @@ class Spooling(Window):
         self._look_at = 0.0
         self._warned_full = False
         self._waiting = False
+        # The disk was full: what can be deleted is deleted first.
+        self._tight = False
         self._end_lock = threading.Lock()
         self._gone = False
         self._callbacks: list[Callable[[], None]] = []
@@ -183,7 +185,7 @@ class Spooling(Window):
         except sqlite3.Error as error:
             try:
                 return self._mend(error)
-            except sqlite3.Error as again:
+            except (sqlite3.Error, OSError, SinkError) as again:
                 self._complain(again)
                 return False
         if worked and step == self._write and not self._waiting:
@@ -217,11 +219,11 @@ class Spooling(Window):
         """One transaction; false when the cap is reached, and nothing of the group could be written."""
         if not self._group:
             self._group = self._front.take(GROUP)
-        entries = list(self._group)
+        done, failures = list(self._done), list(self._failures)
+        entries = [] if self._tight and (done or failures or self._doomed) else list(self._group)
         first = self._spool.last_id + 1
         now = time.time()
         rows, sizes = as_rows(first, [entry[0] for entry in entries], now)
-        done, failures = list(self._done), list(self._failures)
         known = self._known
         freed = {row_id: known[row_id][0] if row_id in known else 0 for row_id in done}
         if self._doomed:
@@ -247,22 +249,36 @@ class Spooling(Window):
             if not rows:
                 self._waiting = True
                 self._complain("the file system is nearly full")
+                if self._begun_anew():
+                    return True
         written = [row for row in rows if row.id not in refused] if refused else rows
         if written or freed or failures:
             self._spool.commit(written, freed, failures)
-        for _ in done:
-            row_id = self._done.popleft()
-            known.pop(row_id, None)
-            if self._earlier:
-                self._earlier.pop(row_id, None)
-        self._stuck = False
-        if done:
-            self._resume()
-        for _ in failures:
-            self._failures.popleft()
-        self._doomed = {}
+        self._noted(len(done), len(failures))
         self._written(rows, sizes, entries, refused)
         return not self._waiting or bool(freed)
+
+    def _noted(self, done: int, failures: int) -> None:
+        """Forget the first of what was done and of what failed: it is noted on disk."""
+        for _ in range(done):
+            row_id = self._done.popleft()
+            self._known.pop(row_id, None)
+            if self._earlier:
+                self._earlier.pop(row_id, None)
+        for _ in range(failures):
+            self._failures.popleft()
+        self._doomed = {}
+        self._stuck = self._tight = False
+        if done:
+            self._resume()
+
+    def _begun_anew(self) -> bool:
+        """Where there is no space to delete anything, and everything is done: leave the file, and begin another one."""
+        done, failures = len(self._done), len(self._failures)
+        if self._spool.count > done + len(self._doomed) or not self._spool.clear():
+            return False
+        self._noted(done, failures)
+        return True
 
     @staticmethod
     def _fitting(rows: list[Row], room: int, *, alone: bool) -> list[Row]:
@@ -335,9 +351,10 @@ class Spooling(Window):
         """Replace the file if it is damaged; false when it is only hard to use at the moment."""
         if not is_damage(error):
             self._fail_to_write(error)
-            # If the disk is full, some of it may be ours to give back.
+            # If the disk is full, some of it may be ours to give back; deleting by itself takes less than with writing.
             self._spool.relieve()
-            return False
+            self._tight = True
+            return is_full(error) and self._begun_anew()
         before = self._spool.count
         saved = self._spool.replace(error)
         with self._lock:

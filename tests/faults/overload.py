@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from reactivex import operators as rx
+
 import rxalerts as rxa
 from rxalerts import Alert, sources
 from rxalerts.flow.channel import Batch, Channel
@@ -79,10 +81,9 @@ class _SlowChannel(Channel):
 
 
 class Flood:
-    """Gives alerts at the rate, for some seconds; notes each one before it goes in."""
+    """Gives alerts at the rate, for some seconds."""
 
-    def __init__(self, sink: SlowSink, seconds: float) -> None:
-        self._sink = sink
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.given = 0
 
@@ -92,7 +93,6 @@ class Flood:
             while self.given < now * RATE * TIMES:
                 number = self.given
                 self.given += 1
-                self._sink.notes.add("given", number)
                 yield alert(number, _MIX[number % len(_MIX)])
             threading.Event().wait(0.01)
 
@@ -106,8 +106,13 @@ def flood(policy: Overflow, seconds: float, row: Row, over: threading.Event) -> 
         sink.notes.add("dropped", number_of(letter.item))
 
     sink.dead_letters.subscribe(bury)
-    source = Flood(sink, seconds)
-    report = rxa.Pipeline(sources.from_iterable(source), sink).start().wait()
+
+    def note(item: Alert) -> None:
+        """Note each one before it goes in."""
+        sink.notes.add("given", number_of(item))
+
+    source = Flood(seconds)
+    report = rxa.Pipeline(sources.from_iterable(source), rxa.route(rx.do_action(note), to=sink)).start().wait()
     # Only now, when the memory has been looked at, is there more to keep.
     over.wait()
     stats = report.sinks[sink.name]
