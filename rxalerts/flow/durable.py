@@ -24,9 +24,6 @@ from rxalerts.format import Formatted
 
 log = logging.getLogger("rxalerts")
 
-# A row that nobody awaits.
-_UNKNOWN = (0, None, 0)
-
 # What can be kept on disk.
 _KEPT = (Alert, Formatted)
 
@@ -129,10 +126,10 @@ class DurableMailbox(Spooling):
             if mark is not self._rows:
                 if mark is not None:
                     mark.release(row_id)
-            elif self._known.get(row_id, _UNKNOWN)[1] is None:
-                done.append(row_id)
-            else:
+            elif row_id in self._marks:
                 self._row_done(row_id)
+            else:
+                done.append(row_id)
         self._done.extend(done)
         self._bell.set()
 

@@ -163,7 +163,7 @@ class Spool:
         return {row.id for row in saved}
 
     def commit(
-        self, rows: Sequence[Row], deleted: Mapping[int, int], failed: Iterable[tuple[int, float]] = ()
+        self, rows: Sequence[Row], deleted: Mapping[int, int], failed: Sequence[tuple[int, float]] = ()
     ) -> None:
         """Write new rows, delete finished ones and note failed attempts, all or nothing.
 
@@ -184,10 +184,12 @@ class Spool:
             insert(connection, rows)
             for first, last in ranges(deleted):
                 count -= connection.execute("DELETE FROM alerts WHERE id BETWEEN ? AND ?", (first, last)).rowcount
-            connection.executemany(
-                "UPDATE alerts SET attempts = attempts + 1, next_at = ? WHERE id = ?",
-                ((next_at, row_id) for row_id, next_at in failed),
-            )
+            # No statement more than there must be: after each one the interpreter's lock has to be waited for.
+            if failed:
+                connection.executemany(
+                    "UPDATE alerts SET attempts = attempts + 1, next_at = ? WHERE id = ?",
+                    [(next_at, row_id) for row_id, next_at in failed],
+                )
             size = max(0, size) if count else 0
             connection.execute("UPDATE totals SET count = ?, bytes = ?, last_id = ?", (count, size, last_id))
             connection.execute("COMMIT")

@@ -224,8 +224,7 @@ class Spooling(Window):
         first = self._spool.last_id + 1
         now = time.time()
         rows, sizes = as_rows(first, [entry[0] for entry in entries], now)
-        known = self._known
-        freed = {row_id: known[row_id][0] if row_id in known else 0 for row_id in done}
+        freed = {row_id: self._sizes.get(row_id, 0) for row_id in done}
         if self._doomed:
             freed |= self._doomed
         room = self._max_bytes - self._spool.bytes + sum(freed.values())
@@ -262,7 +261,7 @@ class Spooling(Window):
         """Forget the first of what was done and of what failed: it is noted on disk."""
         for _ in range(done):
             row_id = self._done.popleft()
-            self._known.pop(row_id, None)
+            self._sizes.pop(row_id, None)
             if self._earlier:
                 self._earlier.pop(row_id, None)
         for _ in range(failures):
@@ -323,25 +322,29 @@ class Spooling(Window):
         ready: list[tuple[Any, int]] = []
         if straight and room >= len(rows) and not refused and not any([entry[3] for entry in entries]):
             # As below, for what nobody waits for and all of which finds room.
-            self._known.update({row.id: (size, None, 0) for row, size in zip(rows, sizes, strict=False)})
-            self._hand_on([(entry[0], row.id) for row, entry in zip(rows, entries, strict=True)])
+            ids = range(rows[0].id, rows[0].id + len(rows))
+            self._sizes.update(zip(ids, sizes, strict=False))
+            self._hand_on([(entry[0], row_id) for entry, row_id in zip(entries, ids, strict=True)])
             self._front.settle(entries)
             return
         for row, (item, _, seq, mark) in zip(rows, entries, strict=True):
             if row.id in refused:
                 self._evicted += 1
-                self._known[row.id] = (0, mark, seq)
+                if mark is not None:
+                    self._marks[row.id] = (mark, seq)
                 self._drop(item, row.id, "overflow")
                 continue
             if mark is not None and not mark.until_delivered:
                 released.append((mark, seq))
                 mark = None
+            if mark is not None:
+                self._marks[row.id] = (mark, seq)
             if straight and room > 0:
                 room -= 1
-                self._known[row.id] = (row.size, mark, seq)
+                self._sizes[row.id] = row.size
                 ready.append((item, row.id))
             elif mark is not None:
-                self._known[row.id] = (row.size, mark, seq)
+                self._sizes[row.id] = row.size
         self._hand_on(ready)
         self._front.settle(entries)
         for mark, seq in released:
@@ -358,15 +361,14 @@ class Spooling(Window):
         before = self._spool.count
         saved = self._spool.replace(error)
         with self._lock:
-            hidden = {row_id for row_id in self._known if row_id <= self._loaded} - saved
+            hidden = {row_id for row_id in self._sizes if row_id <= self._loaded} - saved
         lost = max(0, before - len(saved) - len(hidden))
         if lost:
             self._evicted += lost
             for _ in range(lost):
                 self._front.count_dropped("damaged")
             log.error("%s: %d alerts were lost in the damaged file", self._name, lost)
-        for row_id in [row_id for row_id in self._known if row_id > self._loaded and row_id not in saved]:
-            _, mark, seq = self._known.pop(row_id)
-            if mark is not None:
-                mark.release(seq)
+        for row_id in [row_id for row_id in self._sizes if row_id > self._loaded and row_id not in saved]:
+            del self._sizes[row_id]
+            self._release(row_id)
         return True

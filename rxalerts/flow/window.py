@@ -66,8 +66,9 @@ class Window(Mailbox):
         self._front = front
         self._rows = _Rows(self._row_done)
         self._done: deque[int] = deque()
-        # Of every row that is in the window or awaited: its size, and who wants to know when it is delivered.
-        self._known: dict[int, tuple[int, Mark | None, int]] = {}
+        # The sizes of the rows that are in the window or awaited, and who wants to know when one is delivered.
+        self._sizes: dict[int, int] = {}
+        self._marks: dict[int, tuple[Mark, int]] = {}
         self._earlier: dict[int, int] = {}
         self._doomed: dict[int, int] = {}
         self._evicted: int = 0
@@ -103,9 +104,14 @@ class Window(Mailbox):
         self._front.count_dropped(reason)
         if self._on_drop is not None:
             self._on_drop(item, reason)
-        _, mark, seq = self._known.pop(row_id, (0, None, 0))
-        if mark is not None:
-            mark.release(seq)
+        self._sizes.pop(row_id, None)
+        self._release(row_id)
+
+    def _release(self, row_id: int) -> None:
+        """Tell whoever waits for a stored alert that it is done."""
+        held = self._marks.pop(row_id, None)
+        if held is not None:
+            held[0].release(held[1])
 
     def _hand_on(self, items: list[tuple[Any, int]]) -> None:
         """Put items with their rows' ids into the window."""
@@ -114,9 +120,9 @@ class Window(Mailbox):
         waker = None
         with self._lock:
             self._entered += len(items)
-            now, rows = self._clock(), self._rows
+            now, rows, append = self._clock(), self._rows, self._queue.append
             for item, row_id in items:
-                self._queue.append((item, now, row_id, rows))
+                append((item, now, row_id, rows))
             if self._waker is not None:
                 waker = self._wake()
         self._loaded = max(self._loaded, items[-1][1])
@@ -136,8 +142,7 @@ class Window(Mailbox):
             self._loaded = self._spool.last_id
         ready: list[tuple[Any, int]] = []
         for row in rows:
-            _, mark, seq = self._known.get(row.id, (0, None, 0))
-            self._known[row.id] = (row.size, mark, seq)
+            self._sizes[row.id] = row.size
             if row.attempts:
                 self._earlier[row.id] = row.attempts
             try:
@@ -158,8 +163,5 @@ class Window(Mailbox):
         self._doomed[row.id] = row.size
 
     def _row_done(self, row_id: int) -> None:
-        known = self._known.get(row_id)
-        if known is not None and known[1] is not None:
-            self._known[row_id] = (known[0], None, 0)
-            known[1].release(known[2])
+        self._release(row_id)
         self._done.append(row_id)
