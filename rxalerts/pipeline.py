@@ -30,6 +30,7 @@ from rxalerts.wiring import Wiring
 
 log = logging.getLogger("rxalerts")
 
+
 class Pipeline:
     """A source, its routes and their sinks, with their common life: start, swap, reopen, stop, wait.
 

@@ -704,3 +704,32 @@ def no_threads_left() -> Iterator[None]:
             if thread.name.startswith("rxalerts-spool") and thread not in before
         ]
     )
+
+
+def test_a_spool_that_cannot_begin_anew_at_once_does_so_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that others fill, all is delivered: its place is made good when there is space, and nothing is lost."""
+    sink = recording(tmp_path, capacity=10)
+    sink.block()
+    send(sink, (alert(number, size=2000) for number in range(300)))
+    wait_for(lambda: mailbox_of(sink).spooled == 300)
+    sink.release()
+    wait_for(lambda: mailbox_of(sink).spooled == 0 and len(sink.written) == 300)
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    spool = mailbox_of(sink)._spool  # pyright: ignore[reportPrivateUsage]
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "commit", refuse)
+        patch.setattr("rxalerts.flow.spool.connect", refuse)
+        send(sink, [alert(300)])
+        wait_for(lambda: not (tmp_path / "kept.spool").exists())
+        mark = Counter(until_delivered=False)
+        send(sink, [alert(301)], mark)
+    wait_for(lambda: len(sink.written) == 302)
+    assert mark.released and (tmp_path / "kept.spool").exists()
+    assert numbers(sink.written) == list(range(302)) and not sink.stats().dropped
+    sink.close()
+    assert backlog(tmp_path) == []

@@ -68,9 +68,9 @@ class Actor(SinkOptions):
         except BaseException:
             self.mailbox.end(lambda: None)
             raise
+        self.supervisor = self._supervise()
         if box is not None:
             self._undelivered.keep(box)
-        self.supervisor = self._supervise()
 
     # -- its parts ------------------------------------------------------------------------------------------
 

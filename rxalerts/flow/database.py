@@ -140,7 +140,7 @@ def connect(path: str, migrations: Sequence[str], probe: str, *, pragmas: Sequen
                 f"{len(migrations)}): run that version, or move the file away"
             )
         if version < len(migrations):
-            _migrate(connection, migrations)
+            migrate(connection, migrations)
         connection.execute(probe).fetchone()
     except BaseException:
         connection.close()
@@ -148,7 +148,7 @@ def connect(path: str, migrations: Sequence[str], probe: str, *, pragmas: Sequen
     return connection
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     """Take the steps that are missing, all or nothing; another process may be doing the same."""
     connection.execute("BEGIN IMMEDIATE")
     now = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -171,7 +171,7 @@ def is_damage(error: sqlite3.Error, *, opening: bool = False) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         # Raised by the module itself: text that is none, for example.
-        return isinstance(error, sqlite3.DatabaseError)
+        return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError)
     return code & 0xFF in _DAMAGE or (opening and code & 0xFF == sqlite3.SQLITE_ERROR)
 
 

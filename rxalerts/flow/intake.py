@@ -222,7 +222,7 @@ class Intake:
         """Take an item that its owner keeps until it is delivered; false when there is no room for it now."""
         if self.closed or self._depth() >= self.capacity:
             return False
-        return self.offer(item, seq, mark) in (Offer.ACCEPTED, Offer.PRESSED)
+        return self.offer(item, seq, mark) in (Offer.ACCEPTED, Offer.PRESSED, Offer.REPLACED)
 
     def refuse(self, item: Any, reason: str) -> Offer:
         """Drop an item at the door, counted under `reason`."""

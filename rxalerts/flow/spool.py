@@ -12,12 +12,12 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from rxalerts.errors import SinkError
-from rxalerts.flow.database import Lock, check_log, connect, is_damage, salvage, same_file, set_aside
+from rxalerts.flow.database import Lock, check_log, connect, is_damage, migrate, salvage, same_file, set_aside
 from rxalerts.flow.rows import NAMES, Row, insert
 
 log = logging.getLogger("rxalerts")
@@ -62,6 +62,7 @@ _LITTLE = 24 * _PAGE_SIZE
 # For how many seconds a look at the free space counts: each one may have to wait for the interpreter's lock.
 _TRUST = 1.0
 _FREE_PAGES = ("freelist_count", "page_size")
+
 
 class Spool:
     """One sink's file.
@@ -123,21 +124,24 @@ class Spool:
         places = self._places
         if os.path.lexists(self.path):
             log.error("%s: is not what it was: set aside as %s", self.path, set_aside(self.path))
-        for rest in (f"{self.path}-wal", f"{self.path}-shm"):
-            # Ours, which the new file must not share.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(rest)
+        # What is left of ours the new file must not share.
+        self._unlink()
         # The copy of a file that an earlier version made has its pages.
-        connection = self._connect(self._connection.execute("PRAGMA page_size").fetchone()[0])
+        page_size = self._connection.execute("PRAGMA page_size").fetchone()[0]
+        connection: sqlite3.Connection | None = None
         try:
+            connection = self._connect(page_size)
             self._connection.backup(connection)
         except BaseException:
-            connection.close()
+            if connection is not None:
+                connection.close()
+            # Half of it would take the space that the next attempt needs.
+            self._unlink()
             self._places = places
             raise
         self._connection.close()
         self._connection = connection
-        log.error("%s: was removed or replaced while in use: written anew, with %d alerts", self.path, self.count)
+        log.error("%s: written anew, with %d alerts", self.path, self.count)
 
     def _read_totals(self, connection: sqlite3.Connection) -> None:
         totals = connection.execute("SELECT count, bytes, last_id FROM totals").fetchone()
@@ -272,23 +276,38 @@ class Spool:
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def clear(self) -> bool:
-        """Leave the file, all of whose alerts are done, and begin another one; false if that would give nothing back.
+    def clear(self, done: Collection[int]) -> bool:
+        """Remove the file, if all of its alerts are `done`; `restore` makes another one.
 
-        Raises sqlite3.Error, OSError or SinkError when there is none to begin.
+        Returns false when others are in it, or it would give nothing back.
         """
-        names = (self.path, f"{self.path}-wal", f"{self.path}-shm")
-        if sum(map(_file_size, names)) < _LITTLE:
+        if self.count > len(done) or sum(map(_file_size, self._names)) < _LITTLE:
+            return False
+        if not {row_id for (row_id,) in self._connection.execute("SELECT id FROM alerts")}.issubset(done):
             return False
         self._connection.close()
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
-        self._connection = self._connect()
-        self._connection.execute("UPDATE totals SET last_id = ?", (self.last_id,))
+        self._unlink()
         self.count = self.bytes = 0
         self._looked = -_TRUST
+        self._connection = self._in_memory()
         return True
+
+    def _in_memory(self) -> sqlite3.Connection:
+        """Return an empty database that goes on with the ids."""
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        migrate(connection, MIGRATIONS)
+        connection.execute("UPDATE totals SET last_id = ?", (self.last_id,))
+        return connection
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (self.path, f"{self.path}-wal", f"{self.path}-shm")
+
+    def _unlink(self) -> None:
+        for name in self._names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
 
     def close(self) -> None:
         """Close the file and let others have it."""

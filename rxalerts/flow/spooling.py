@@ -93,7 +93,7 @@ class Spooling(Window):
                 worked = self._work()
                 if ending and (not worked or not self._has_writing()):
                     break
-                self._status.update(self._name)
+                self._tried(self._tell_status)
                 self._rest(worked)
         except Exception:
             log.exception("%s: the spool thread failed: the sink closes, what is on disk stays", self._name)
@@ -101,6 +101,11 @@ class Spooling(Window):
             self._front.close("failed")
         finally:
             self._leave()
+
+    def _tell_status(self) -> bool:
+        """Let `rxalerts spool status` know."""
+        self._status.update(self._name)
+        return True
 
     def _leave(self) -> None:
         """Count what could not be written, close the file, and tell who waits for the end."""
@@ -186,8 +191,11 @@ class Spooling(Window):
             try:
                 return self._mend(error)
             except (sqlite3.Error, OSError, SinkError) as again:
-                self._complain(again)
+                self._fail_to_write(again)
                 return False
+        except (OSError, SinkError) as error:
+            self._fail_to_write(error)
+            return False
         if worked and step == self._write and not self._waiting:
             self._complained = False
         return worked
@@ -242,6 +250,8 @@ class Spooling(Window):
                 rows = self._fitting(rows, room, alone=self._spool.count <= len(freed))
                 entries = entries[: len(rows)]
                 self._waiting = not rows
+        if len(rows) < len(sizes) or refused:
+            size = sum(row.size for row in rows if row.id not in refused)
         if rows and not self._ending and size > (space := self._spool.space(size)):
             rows = self._fitting(rows, space, alone=False)
             entries = entries[: len(rows)]
@@ -273,10 +283,13 @@ class Spooling(Window):
 
     def _begun_anew(self) -> bool:
         """Where there is no space to delete anything, and everything is done: leave the file, and begin another one."""
-        done, failures = len(self._done), len(self._failures)
-        if self._spool.count > done + len(self._doomed) or not self._spool.clear():
+        done, failures = list(self._done), len(self._failures)
+        if not self._spool.clear({*done, *self._doomed}):
             return False
-        self._noted(done, failures)
+        self._noted(len(done), failures)
+        # If this fails, it is seen at once that the file is not in its place, and nothing is written before it is.
+        self._look_at = 0.0
+        self._spool.restore()
         return True
 
     @staticmethod
@@ -351,7 +364,7 @@ class Spooling(Window):
             mark.release(seq)
 
     def _mend(self, error: sqlite3.Error) -> bool:
-        """Replace the file if it is damaged; false when it is only hard to use at the moment."""
+        """Replace the file if it is damaged, or full and of no use any more; false when it has to be tried again."""
         if not is_damage(error):
             self._fail_to_write(error)
             # If the disk is full, some of it may be ours to give back; deleting by itself takes less than with writing.

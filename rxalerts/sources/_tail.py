@@ -111,7 +111,8 @@ class TailSource(Source[Alert]):
         ):
             with closing(self._alerts(_Run(emitter, rejects, wait))) as lists:
                 for alerts in lists:
-                    self._stats.read += emitter.emit_batch(alerts)
+                    # Wholly, when it is stopped as well: the place is that of the last one.
+                    self._stats.read += emitter.emit_batch(alerts, taken=True)
                     if emitter.stopped.is_set():
                         break
                     self._checkpoint()
