@@ -733,3 +733,46 @@ def test_a_spool_that_cannot_begin_anew_at_once_does_so_later(tmp_path: Path, mo
     assert numbers(sink.written) == list(range(302)) and not sink.stats().dropped
     sink.close()
     assert backlog(tmp_path) == []
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_lowest", "block"])
+def test_a_backlog_above_a_cap_that_was_lowered_is_delivered(tmp_path: Path, policy: str) -> None:
+    """Nothing new comes: there is nothing to drop anything for, and the sink goes on."""
+    first = recording(tmp_path)
+    first.block()
+    send(first, (alert(number, size=400) for number in range(1000)))
+    wait_for(lambda: mailbox_of(first).spooled == 1000)
+    first.close(0.0)
+    first.release()
+    first.wait(10)
+    done = len(first.written)
+    again = recording(tmp_path, on_full=policy, spool_bytes=50_000, capacity=100, max_batch=50)
+    again.start()
+    wait_for(lambda: mailbox_of(again).spooled == 0)
+    again.close()
+    assert set(numbers(again.written)) | set(range(done)) == set(range(1000))
+    assert not again.stats().dropped and balanced(again)
+
+
+def test_a_damaged_row_that_has_to_go_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Chosen as the one to drop for others, it is counted like any other, and the sink goes on."""
+    size = len(JSON.render(alert(100, "notice"))) + 64
+    options: dict[str, Any] = {"capacity": 20, "max_batch": 5, "on_full": "drop_lowest"}
+    first = recording(tmp_path)
+    first.fail(OSError("away"), times=None)
+    send(first, (alert(number) for number in range(100)))
+    wait_for(lambda: mailbox_of(first).spooled == 100)
+    first.close(0.0)
+    with sqlite3.connect(tmp_path / "kept.spool") as connection:
+        connection.execute("UPDATE alerts SET alert = x'7b', priority = 7 WHERE id = 80")
+    connection.close()
+    again = recording(tmp_path, **options, spool_bytes=101 * size)
+    again.fail(OSError("away"), times=None)
+    for number in range(100, 160):
+        send(again, [alert(number)])
+        settled(again, number + 1)
+    again.mend()
+    again.close()
+    assert "row 80 is damaged" in caplog.text
+    stats = again.stats()
+    assert stats.received == 160 == stats.delivered + stats.lost and balanced(again)

@@ -136,6 +136,9 @@ class DurableMailbox(Spooling):
     def failed(self, entries: Sequence[Entry], pause: float) -> None:
         """Note on disk that an attempt failed, and when the next one is due."""
         due = time.time() + pause
+        if len(self._failures) >= self.capacity:
+            # A disk that takes no notes must not fill the memory with them.
+            return
         self._failures.extend((row_id, due) for _, _, row_id, mark in entries if mark is self._rows)
         self._bell.set()
 

@@ -141,7 +141,8 @@ class Spool:
             raise
         self._connection.close()
         self._connection = connection
-        log.error("%s: written anew, with %d alerts", self.path, self.count)
+        level = logging.ERROR if self.count else logging.WARNING
+        log.log(level, "%s: written anew, with %d alerts", self.path, self.count)
 
     def _read_totals(self, connection: sqlite3.Connection) -> None:
         totals = connection.execute("SELECT count, bytes, last_id FROM totals").fetchone()

@@ -14,7 +14,7 @@ from rxalerts.errors import SinkError
 from rxalerts.flow.database import is_damage, is_full
 from rxalerts.flow.mailbox import Entry, Mailbox
 from rxalerts.flow.overflow import Overflow
-from rxalerts.flow.rows import Row, as_item, as_rows
+from rxalerts.flow.rows import Row, as_rows
 from rxalerts.flow.scope import Mark
 from rxalerts.flow.spool import Spool
 from rxalerts.flow.spoolstatus import StatusFile
@@ -241,7 +241,7 @@ class Spooling(Window):
         self._waiting = False
         if self._spool.bytes < self._max_bytes // 2:
             self._warned_full = False
-        if size > room and not self._ending:
+        if rows and size > room and not self._ending:
             self._warn_full()
             if self._front.on_full in (Overflow.DROP_OLDEST, Overflow.DROP_LOWEST):
                 refused = self._make_room(rows, size - room)
@@ -316,11 +316,11 @@ class Spooling(Window):
             self._queue.clear()
             for entry in window:
                 self._queue.append(entry)
-        self._doomed = {row.id: row.size for row in victims if row.id in stored}
+        self._doomed |= {row.id: row.size for row in victims if row.id in stored}
         for row in victims:
             if row.id in stored:
                 self._evicted += 1
-                self._drop(as_item(row), row.id, "overflow")
+                self._drop(self._item_of(row) or row, row.id, "overflow")
         return {row.id for row in victims} - stored
 
     def _written(self, rows: list[Row], sizes: list[int], entries: list[Entry], refused: set[int]) -> None:

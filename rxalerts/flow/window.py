@@ -145,20 +145,26 @@ class Window(Mailbox):
             self._sizes[row.id] = row.size
             if row.attempts:
                 self._earlier[row.id] = row.attempts
-            try:
-                item = as_item(row)
-            except (AlertError, ValueError):
+            item = self._item_of(row)
+            if item is None:
                 self._lost_row(row)
             else:
                 ready.append((item, row.id))
         self._hand_on(ready)
         return True
 
+    def _item_of(self, row: Row) -> Any:
+        """Return what is in a row; None, having told so, when its bytes are no alert any more."""
+        try:
+            return as_item(row)
+        except (AlertError, ValueError):
+            log.error("%s: %s: row %d is damaged and lost: %r", self._name, self._spool.path, row.id, row.alert[:200])
+            return None
+
     def _lost_row(self, row: Row) -> None:
         """Give up a row whose bytes are no alert any more."""
         self._loaded = max(self._loaded, row.id)
         self._evicted += 1
-        log.error("%s: %s: row %d is damaged and lost: %r", self._name, self._spool.path, row.id, row.alert[:200])
         self._drop(row, row.id, "damaged")
         self._doomed[row.id] = row.size
 
